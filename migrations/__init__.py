@@ -1,0 +1,1 @@
+"""Alembic's environment and revisions. Revisions never import the store's models."""

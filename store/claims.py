@@ -1,0 +1,318 @@
+"""What workers and the sweep do to jobs: claim, renew, succeed, fail, hand back, recover.
+
+A claim raises the job's fence; every later write of that worker names it, so that a worker which lost its lease
+(paused, cut off, presumed dead) is refused. The result of a job and its final state are one transaction.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate
+from typing import Any
+
+from sqlalchemy import Row, Select, case, func, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from store import reviews as review_store
+from store.database import now
+from store.jobs import JobError, JobKind, JobState, QueueName, record
+from store.reviews import NewPrediction
+from store.schema import Job, JobReview, Review
+
+MAX_CRASHES_ALONE = 5
+
+
+@dataclass(frozen=True)
+class ClaimedReview:
+    """The text that a claimed job wants read, as it stood at the claim."""
+
+    review_id: int
+    revision: int
+    title: str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that this worker holds while the fence stands."""
+
+    job_id: str
+    queue: QueueName
+    fence: int
+    reviews: tuple[ClaimedReview, ...]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep repaired."""
+
+    requeued: tuple[str, ...]
+    quarantined: tuple[str, ...]
+    cancelled: tuple[str, ...]
+
+
+def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: str, lease_s: float) -> list[Claim]:
+    """Take the oldest ready job of a queue and as many after it as fill `max_reviews`; none when nothing waits.
+
+    A job that crashed a worker before is taken alone, so that the next crash can be laid to it.
+    """
+    at = now(session)
+    chosen = _first_that_fit(list(session.execute(_ready(queue, at))), max_reviews)
+    if not chosen:
+        return []
+    taken = session.execute(
+        update(Job)
+        .where(Job.id.in_(chosen), Job.state == JobState.QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            fence=Job.fence + 1,
+            attempts=Job.attempts + 1,
+            claimed_with=len(chosen),
+            done=0,
+            worker_id=worker_id,
+            lease_expires_at=at + timedelta(seconds=lease_s),
+            started_at=at,
+        )
+        .returning(Job.id, Job.fence)
+    )
+    fences = {row.id: row.fence for row in taken}
+    record(session, sorted(fences), "claimed", {"worker": worker_id}, at=at)
+    texts = _texts(session, fences)
+    return [Claim(job_id, queue, fences[job_id], tuple(texts[job_id])) for job_id in chosen if job_id in fences]
+
+
+def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool]:
+    return (
+        select(Job.id, Job.total, Job.run_alone)
+        .where(
+            Job.queue == queue,
+            Job.state == JobState.QUEUED,
+            Job.kind == JobKind.PREDICT,
+            or_(Job.run_after.is_(None), Job.run_after <= at),
+        )
+        .order_by(Job.id)
+        .limit(at_most)
+        .with_for_update(skip_locked=True)
+    )
+
+
+def _first_that_fit(ready: Sequence[Row[str, int, bool]], max_reviews: int) -> list[str]:
+    if not ready:
+        return []
+    if ready[0][2]:
+        return [ready[0][0]]
+    together = [(job_id, total) for job_id, total, run_alone in ready if not run_alone]
+    sums = accumulate(total for _, total in together)
+    fitting = [job_id for (job_id, _), upto in zip(together, sums, strict=True) if upto <= max_reviews]
+    return fitting or [together[0][0]]  # a job larger than the batch is a batch of its own
+
+
+def _texts(session: Session, job_ids: Mapping[str, int]) -> dict[str, list[ClaimedReview]]:
+    texts: dict[str, list[ClaimedReview]] = {job_id: [] for job_id in job_ids}
+    rows = session.execute(
+        select(JobReview.job_id, Review.id, Review.revision, Review.title, Review.text)
+        .join(Review, Review.id == JobReview.review_id)
+        .where(JobReview.job_id.in_(job_ids))
+        .order_by(JobReview.job_id, JobReview.position)
+    )
+    for job_id, review_id, revision, title, text in rows:
+        texts[job_id].append(ClaimedReview(review_id, revision, title, text))
+    return texts
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """Which claims still stand, and which of those a person wants cancelled."""
+
+    held: frozenset[str]
+    cancel: frozenset[str]
+
+
+def renew(session: Session, claims: Sequence[Claim], *, lease_s: float, done: Mapping[str, int]) -> Renewed:
+    """Prolong the leases of these claims and say how far each has come.
+
+    Args:
+        session: a write transaction.
+        claims: what this worker believes it holds.
+        lease_s: seconds from now until the claims lapse.
+        done: reviews read so far, by job id; jobs that are missing keep their figure.
+    """
+    values: dict[str, Any] = {"lease_expires_at": now(session) + timedelta(seconds=lease_s)}
+    if done:
+        values["done"] = case(done, value=Job.id, else_=Job.done)
+    rows = session.execute(
+        update(Job)
+        .where(_held(claims))
+        .values(**values)
+        .returning(Job.id, Job.cancel_requested_at)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return Renewed(frozenset(row.id for row in rows), frozenset(row.id for row in rows if row.cancel_requested_at))
+
+
+def _held(claims: Sequence[Claim]) -> Any:
+    return (Job.state == JobState.RUNNING) & tuple_(Job.id, Job.fence).in_([(c.job_id, c.fence) for c in claims])
+
+
+def succeed(
+    session: Session, claims: Sequence[Claim], predictions: Sequence[Sequence[NewPrediction]], *, model_version: str
+) -> frozenset[str]:
+    """End these claims with their predictions. A claim that lapsed is refused: its predictions are dropped.
+
+    Args:
+        session: a write transaction, which must hold nothing else.
+        claims: what this worker believes it holds.
+        predictions: for each claim, one prediction for each of its reviews.
+        model_version: the model that made them.
+
+    Returns:
+        The ids of the jobs that this call ended.
+    """
+    at = now(session)
+    ended = frozenset(
+        session.scalars(
+            update(Job)
+            .where(_held(claims))
+            .values(state=JobState.SUCCEEDED, done=Job.total, lease_expires_at=None, finished_at=at, error=None)
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        )
+    )
+    for claimed, said in zip(claims, predictions, strict=True):
+        if claimed.job_id in ended:
+            _store_said(session, claimed, said, model_version)
+    record(session, sorted(ended), "succeeded", {"model": model_version}, at=at)
+    return ended
+
+
+def _store_said(session: Session, claimed: Claim, said: Sequence[NewPrediction], model_version: str) -> None:
+    # Somebody may have deleted a review since the claim.
+    existing = set(session.scalars(select(JobReview.review_id).where(JobReview.job_id == claimed.job_id)))
+    review_store.store_predictions(
+        session,
+        job_id=claimed.job_id,
+        model_version=model_version,
+        predictions=[
+            (review.review_id, review.revision, prediction)
+            for review, prediction in zip(claimed.reviews, said, strict=True)
+            if review.review_id in existing
+        ],
+    )
+
+
+def fail(session: Session, claimed: Claim, error: JobError) -> bool:
+    """End a claim with its reason; False when the claim had lapsed."""
+    at = now(session)
+    values = {"state": JobState.FAILED, "lease_expires_at": None, "finished_at": at, "error": asdict(error)}
+    return _leave(session, claimed, values, event="failed", data={"message": error.message}, at=at)
+
+
+def confirm_cancel(session: Session, claimed: Claim) -> bool:
+    """End a claim that a person asked to cancel; False when the claim had lapsed."""
+    at = now(session)
+    values = {"state": JobState.CANCELLED, "lease_expires_at": None, "finished_at": at}
+    return _leave(session, claimed, values, event="cancelled", data={}, at=at)
+
+
+def release(session: Session, claimed: Claim, *, run_alone: bool = False, run_after_s: float = 0.0) -> bool:
+    """Hand a claim back unfinished; False when it had lapsed.
+
+    Args:
+        session: a write transaction.
+        claimed: what this worker believes it holds.
+        run_alone: the batch that it was in failed, and it may be the cause.
+        run_after_s: seconds that must pass before it is claimed again.
+    """
+    at = now(session)
+    values: dict[str, Any] = {
+        "state": JobState.QUEUED,
+        "lease_expires_at": None,
+        "worker_id": None,
+        "run_after": at + timedelta(seconds=run_after_s) if run_after_s else None,
+    }
+    if run_alone:
+        values["run_alone"] = True
+    return _leave(session, claimed, values, event="released", data={"run_alone": run_alone}, at=at)
+
+
+def _leave(
+    session: Session, claimed: Claim, values: dict[str, Any], *, event: str, data: dict[str, Any], at: datetime
+) -> bool:
+    left = session.scalar(update(Job).where(_held([claimed])).values(**values).returning(Job.id))
+    if left is None:
+        return False
+    record(session, [claimed.job_id], event, data, at=at)
+    return True
+
+
+def sweep(session: Session) -> Swept:
+    """Recover the jobs whose lease lapsed: queue them again, alone; give up on one that keeps crashing alone."""
+    at = now(session)
+    alone = case((Job.claimed_with == 1, 1), else_=0)
+    lapsed = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < at)
+    cancelled = session.scalars(
+        update(Job)
+        .where(lapsed, Job.cancel_requested_at.is_not(None))
+        .values(state=JobState.CANCELLED, lease_expires_at=None, finished_at=at)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    poison = JobError(
+        kind="defect",
+        message=f"The worker died {MAX_CRASHES_ALONE} times while it read this job and nothing else.",
+        hint="Look at the worker's log around these times; retry the job once the cause is mended.",
+    )
+    quarantined = session.scalars(
+        update(Job)
+        .where(lapsed, Job.crashes_alone + alone >= MAX_CRASHES_ALONE)
+        .values(
+            state=JobState.FAILED,
+            lease_expires_at=None,
+            finished_at=at,
+            error=asdict(poison),
+            crashes_alone=Job.crashes_alone + alone,
+        )
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    requeued = session.scalars(
+        update(Job)
+        .where(lapsed)
+        .values(
+            state=JobState.QUEUED,
+            lease_expires_at=None,
+            worker_id=None,
+            run_alone=True,
+            crashes_alone=Job.crashes_alone + alone,
+        )
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    record(session, cancelled, "cancelled", {}, at=at)
+    record(session, quarantined, "quarantined", {"message": poison.message}, at=at)
+    record(session, requeued, "lease_lapsed", {}, at=at)
+    return Swept(tuple(requeued), tuple(quarantined), tuple(cancelled))
+
+
+def anything_ready(session: Session, queue: QueueName) -> bool:
+    """Whether a claim would find something: asked of a reader, so that an idle worker takes no write lock."""
+    ready = (Job.run_after.is_(None)) | (Job.run_after <= now(session))
+    waiting = select(Job.id).where(Job.queue == queue, Job.state == JobState.QUEUED, ready).limit(1)
+    return session.scalar(waiting) is not None
+
+
+def anything_lapsed(session: Session) -> bool:
+    """Whether a sweep would find something: asked of a reader, so that an idle sweeper takes no write lock."""
+    lapsed = select(Job.id).where(Job.state == JobState.RUNNING, Job.lease_expires_at < now(session)).limit(1)
+    return session.scalar(lapsed) is not None
+
+
+def waiting_queues(session: Session, *, longer_than_s: float) -> dict[QueueName, str]:
+    """The queues in which a ready job has waited at least so long, with such a job: their bell may have been lost."""
+    since = func.coalesce(Job.run_after, Job.created_at)
+    rows = session.execute(
+        select(Job.queue, func.min(Job.id).label("job_id"))
+        .where(Job.state == JobState.QUEUED, since <= now(session) - timedelta(seconds=longer_than_s))
+        .group_by(Job.queue)
+    )
+    return {QueueName(row.queue): row.job_id for row in rows}

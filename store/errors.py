@@ -1,0 +1,46 @@
+"""Errors of the store."""
+
+
+class StoreError(Exception):
+    """Base of all that the store raises on purpose."""
+
+
+class SettingsError(StoreError):
+    """A setting does not parse or is missing; the message names the variable."""
+
+
+class NotMigratedError(StoreError):
+    """The database is not at the newest revision; `hemline migrate` brings it there."""
+
+
+class QueueFullError(StoreError):
+    """More jobs wait than the limit allows."""
+
+
+class UnknownCursorError(StoreError):
+    """A list cursor is not one that the store gave out."""
+
+
+class IdempotencyConflictError(StoreError):
+    """The same Idempotency-Key came with another body."""
+
+
+class LostClaimError(StoreError):
+    """The lease lapsed and another worker holds the job: its results are refused."""
+
+
+class RepeatedExternalIdError(StoreError):
+    """Two reviews of one request carry the same `external_id`."""
+
+    def __init__(self, position: int, external_id: str) -> None:
+        super().__init__(f"reviews[{position}].external_id: {external_id!r} stands twice in this request")
+        self.position = position
+        self.external_id = external_id
+
+
+class UnknownModelVersionError(StoreError):
+    """The registry has no such model version."""
+
+
+class EmailTakenError(StoreError):
+    """A user with this e-mail address exists."""
