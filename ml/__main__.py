@@ -1,0 +1,182 @@
+"""The model's command line: `python -m ml train | evaluate | predict | starter`, without queue, site or database."""
+
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ml.errors import DataError, ModelError
+from ml.plan import BackboneName, Method, recipe
+
+# The heavy imports are inside the commands, so that `--help` answers at once.
+if TYPE_CHECKING:
+    from ml.training import StepReport
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+Csv = Annotated[Path, typer.Option("--csv", help="CSV with the headers of the Women's E-Commerce Clothing Reviews.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+Model = Annotated[str, typer.Option("--model", help='"starter", or the folder of a model version.')]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; PyTorch's choice if absent.")]
+
+
+@app.command()
+def train(  # noqa: PLR0917 - the parameters are the command's options
+    csv: Csv,
+    output: Annotated[Path, typer.Option("--output", help="Folder of the new model version.")],
+    backbone: Annotated[BackboneName, typer.Option("--backbone")] = BackboneName.MINILM,
+    method: Annotated[Method, typer.Option("--method")] = Method.LORA,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="The recipe's number if absent.")] = None,
+    rating_weight: Annotated[float, typer.Option("--rating-weight", min=0)] = 1.0,
+    age_weight: Annotated[float, typer.Option("--age-weight", min=0)] = 2.0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    backbone_folder: Annotated[
+        Path | None,
+        typer.Option("--backbone-folder", envvar="HEMLINE_BACKBONE_FOLDER", help="Of its files."),
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Train on a CSV, judge on a part of it kept apart, and write a complete model version."""
+    from ml import artifact, candidate, data  # noqa: PLC0415
+
+    _use_threads(threads)
+    plan = recipe(backbone, method, seed=seed)
+    plan = replace(plan, epochs=epochs or plan.epochs, rating_weight=rating_weight, age_weight=age_weight)
+    table = data.read_csv(csv)
+    made = candidate.make(
+        table,
+        plan,
+        data_sha256=artifact.sha256(csv),
+        backbone_folder=backbone_folder,
+        on_step=_show_step,
+    )
+    manifest = candidate.write(made, output)
+    answer = {"model_version": manifest.version, "folder": str(output), "evaluation": made.record}
+    _answer(answer, as_json=as_json, lines=[f"{manifest.version} in {output}", *_figures(made.record)])
+
+
+@app.command()
+def evaluate(csv: Csv, model: Model = "starter", threads: Threads = None, as_json: Json = False) -> None:
+    """Judge a model on a labelled CSV, beside the baselines that were fitted with it. Nothing is fitted on the CSV."""
+    from ml import baselines, data, evaluation, inference  # noqa: PLC0415
+
+    table = data.read_csv(csv)
+    with _version_folder(model) as folder:
+        predictor = inference.Predictor.load(folder, threads=threads)
+        rivals = baselines.load(folder)
+    record = evaluation.evaluate(table, inference.readings(predictor.predict(table.reviews)), rivals)
+    answer = {"model": asdict(predictor.description), **record}
+    _answer(answer, as_json=as_json, lines=[predictor.description.model_version, *_figures(record)])
+
+
+@app.command()
+def predict(  # noqa: PLR0917 - the parameters are the command's options
+    model: Model = "starter",
+    text: Annotated[str | None, typer.Option("--text", help="One review.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Its title.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Or a CSV with a column `Review Text`.")] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Read one review, or every review of a CSV (rows without text are left out)."""
+    from ml import data, inference  # noqa: PLC0415
+
+    if (text is None) == (csv is None):
+        raise typer.BadParameter("give either --text or --csv")
+    if text is not None and not text.strip():
+        raise DataError("--text is empty")
+    reviews = data.read_csv(csv).reviews if csv else (inference.ReviewText(title, text or ""),)
+    with _version_folder(model) as folder:
+        predictor = inference.Predictor.load(folder, threads=threads)
+    predictions = predictor.predict(reviews)
+    lines = [
+        f"{one.rating} stars ({one.expected_stars:.2f} expected), "
+        f"age {one.age:.0f} ({one.age_low:.0f} to {one.age_high:.0f})"
+        for one in predictions
+    ]
+    answer = {
+        "model": asdict(predictor.description),
+        "predictions": [asdict(one) for one in predictions],
+    }
+    _answer(answer, as_json=as_json, lines=lines)
+
+
+@app.command()
+def starter(
+    csv: Csv,
+    work: Annotated[Path, typer.Option("--work", help="Keeps finished runs; none is repeated.")] = Path("var/starter"),
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Make the starter model that the repository ships: three judged seeds, then the refit. Hours on a CPU."""
+    from ml.starter import build  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _use_threads(threads)
+    manifest = build.build(csv, work=work, on_step=_show_step)
+    _answer(asdict(manifest), as_json=as_json, lines=[f"{manifest.version} written"])
+
+
+@contextmanager
+def _version_folder(model: str) -> Iterator[Path]:
+    if model != "starter":
+        yield Path(model)
+        return
+    from ml import starter as shipped  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="hemline-") as folder:
+        yield shipped.install(Path(folder) / shipped.VERSION)
+
+
+def _use_threads(threads: int | None) -> None:
+    import torch  # noqa: PLC0415
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _show_step(step: "StepReport") -> None:
+    if step.step % 25 == 0 or step.step == step.n_steps:
+        typer.echo(
+            f"step {step.step}/{step.n_steps}: rating {step.rating_loss:.3f}, age {step.age_loss:.3f}, "
+            f"total {step.total:.3f}",
+            err=True,
+        )
+
+
+def _figures(record: dict[str, Any]) -> list[str]:
+    rows = {"model": record, **record["baselines"]}
+    return [
+        f"{name:>9}: "
+        + ", ".join(f"{head} {key} {value:.3f}" for head in ("rating", "age") for key, value in _scalars(row[head]))
+        for name, row in rows.items()
+    ]
+
+
+def _scalars(figures: dict[str, Any]) -> list[tuple[str, float]]:
+    return [(key, value) for key, value in figures.items() if isinstance(value, float)]
+
+
+def _answer(answer: dict[str, Any], *, as_json: bool, lines: list[str]) -> None:
+    typer.echo(json.dumps(answer, allow_nan=False) if as_json else "\n".join(lines))
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 failed with one clear line, 2 wrong usage."""
+    try:
+        app()
+    except ModelError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
