@@ -1,0 +1,62 @@
+"""A small real model (2 layers, width 16, fixed seed) in the slot of a real reader."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+
+from ml.backbones import BackboneName
+from ml.backbones import load as load_backbone
+from ml.inference import Predictor
+from ml.network import DistilBertForReviews, HemlineConfig
+from store import models
+from store.database import Database
+from store.models import NewModelVersion
+from store.settings import Settings
+from worker.process import PREDICT_QUEUES
+from worker.reader import Reader
+from worker.slot import ModelSlot
+
+VERSION = "small-1"
+
+
+@pytest.fixture(scope="session")
+def predictor() -> Predictor:
+    """A predictor with random weights: what it says is nonsense, how it says it is real."""
+    torch.manual_seed(0)
+    config = HemlineConfig(
+        dim=16, n_layers=2, n_heads=2, hidden_dim=32, interval_low=[20.0, 0.0], interval_high=[20.0, 0.0]
+    )
+    tokenizer = load_backbone(BackboneName.TINY).tokenizer()
+    return Predictor(DistilBertForReviews(config), tokenizer, version=VERSION)
+
+
+@dataclass
+class Bench:
+    """A reader over a database, and the switch that drains it."""
+
+    reader: Reader
+    draining: list[bool] = field(default_factory=list)
+
+
+@pytest.fixture
+def make_bench(settings: Settings, database: Database, predictor: Predictor) -> Callable[[], Bench]:
+    with database.begin() as session:
+        models.ensure_active(session, NewModelVersion(VERSION, "tiny", f"models/{VERSION}", "0" * 64, None))
+
+    def make() -> Bench:
+        draining: list[bool] = []
+        slot = ModelSlot(settings, database, threads=1, predictor=predictor, version=VERSION)
+        reader = Reader(
+            database=database,
+            slot=slot,
+            worker_id="w-1",
+            queues=PREDICT_QUEUES,
+            lease_s=3.0,
+            batch_reviews=16,
+            is_draining=lambda: bool(draining),
+        )
+        return Bench(reader, draining)
+
+    return make

@@ -1,0 +1,167 @@
+"""A bell's answer: claim what waits, read it in batches, record what the model said."""
+
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from ml.errors import ModelError
+from ml.inference import Prediction, Predictor, ReviewText
+from store import claims
+from store.claims import Claim
+from store.database import Database
+from store.jobs import JobError, QueueName
+from store.reviews import NewPrediction
+from worker.errors import AbandonedError
+from worker.lease import LeaseKeeper
+from worker.slot import ModelSlot
+
+DATABASE_BACK_OFF_S = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass
+class Reader:
+    """Reads the reviews of claimed jobs, one batch after the other, until its queues are empty or it must stop."""
+
+    database: Database
+    slot: ModelSlot
+    worker_id: str
+    queues: tuple[QueueName, ...]
+    lease_s: float
+    batch_reviews: int
+    is_draining: Callable[[], bool]
+    reviews_done: int = 0
+    is_busy: bool = False
+
+    def answer(self) -> None:
+        """Answer one ring of the bell: read all that waits, people's jobs before bulk.
+
+        Harmless when repeated, and when nothing waits. Without a model nothing is claimed: the jobs wait for one.
+        """
+        predictor = self.slot.fill()
+        if predictor is None:
+            return
+        self.is_busy = True
+        try:
+            while not self.is_draining() and (held := self._claim(self.queues)):
+                self._read(held, predictor)
+        finally:
+            self.is_busy = False
+
+    def _claim(self, queues: Sequence[QueueName]) -> list[Claim]:
+        for queue in queues:
+            with self.database.read() as session:
+                if not claims.anything_ready(session, queue):
+                    continue
+            with self.database.begin() as session:
+                held = claims.claim(
+                    session,
+                    queue=queue,
+                    max_reviews=self.batch_reviews,
+                    worker_id=self.worker_id,
+                    lease_s=self.lease_s,
+                )
+            if held:
+                return held
+        return []
+
+    def _read(self, held: list[Claim], predictor: Predictor) -> None:
+        log.info("batch_claimed", jobs=[claim.job_id for claim in held], n_reviews=sum(len(c.reviews) for c in held))
+        try:
+            with LeaseKeeper(self.database, held, lease_s=self.lease_s) as keeper:
+                said = predictor.predict(_texts(held), between_batches=self._between(held, keeper, predictor))
+                self._record(held, said, keeper)
+        except AbandonedError:
+            self._give_up(held, keeper)
+        except OperationalError as error:
+            log.warning("database_away", reason=str(error.orig))
+            self._release(held, run_after_s=DATABASE_BACK_OFF_S)
+        except (ModelError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+            self._fail(held, error)
+
+    def _between(self, held: list[Claim], keeper: LeaseKeeper, predictor: Predictor) -> Callable[[int], None]:
+        interactive_first = [queue for queue in self.queues if queue is QueueName.INTERACTIVE]
+        n_reviews = sum(len(claim.reviews) for claim in held)
+        is_bulk = held[0].queue is not QueueName.INTERACTIVE
+
+        def between(n_done: int) -> None:
+            keeper.n_done = n_done
+            if n_done < n_reviews and (not keeper.standing or self.is_draining()):
+                raise AbandonedError
+            if is_bulk and (urgent := self._claim(interactive_first)):
+                self._read(urgent, predictor)
+
+        return between
+
+    def _record(self, held: list[Claim], said: Sequence[Prediction], keeper: LeaseKeeper) -> None:
+        wanted = [claim for claim in held if claim.job_id in keeper.standing]
+        answers = dict(zip([claim.job_id for claim in held], _split(held, said), strict=True))
+        version = self.slot.version
+        if version is None:
+            raise AssertionError("a predictor without a version")
+        with self.database.begin() as session:
+            ended = claims.succeed(session, wanted, [answers[c.job_id] for c in wanted], model_version=version)
+        self.reviews_done += sum(len(claim.reviews) for claim in wanted if claim.job_id in ended)
+        for claim in held:
+            if claim.job_id not in ended:
+                log.warning("stale_write_refused", job_id=claim.job_id, fence=claim.fence)
+        self._give_up([claim for claim in held if claim.job_id in keeper.cancelled], keeper)
+
+    def _give_up(self, held: list[Claim], keeper: LeaseKeeper) -> None:
+        for claim in held:
+            with self.database.begin() as session:
+                if claim.job_id in keeper.cancelled:
+                    claims.confirm_cancel(session, claim)
+                else:
+                    claims.release(session, claim)
+
+    def _release(self, held: list[Claim], *, run_after_s: float) -> None:
+        with suppress(OperationalError):  # still away: the leases lapse and the sweep does it
+            for claim in held:
+                with self.database.begin() as session:
+                    claims.release(session, claim, run_after_s=run_after_s)
+
+    def _fail(self, held: list[Claim], error: Exception) -> None:
+        log.exception("batch_failed", jobs=[claim.job_id for claim in held])
+        alone = held if len(held) == 1 else []
+        for claim in held:
+            with self.database.begin() as session:
+                if alone:
+                    claims.fail(session, claim, _defect(error))
+                else:
+                    claims.release(session, claim, run_alone=True)
+
+
+def _defect(error: Exception) -> JobError:
+    return JobError(
+        kind="defect",
+        message=f"{type(error).__name__}: {error}",
+        hint="The worker's log has the circumstances. Retry the job; if it fails again, report it with its traceback.",
+        traceback="".join(traceback.format_exception(error)),
+    )
+
+
+def _texts(held: Sequence[Claim]) -> list[ReviewText]:
+    return [ReviewText(title=review.title, text=review.text) for claim in held for review in claim.reviews]
+
+
+def _split(held: Sequence[Claim], said: Sequence[Prediction]) -> list[list[NewPrediction]]:
+    remaining = iter(said)
+    return [[_stored(next(remaining)) for _ in claim.reviews] for claim in held]
+
+
+def _stored(said: Prediction) -> NewPrediction:
+    return NewPrediction(
+        rating=said.rating,
+        rating_probabilities=said.rating_probabilities,
+        expected_stars=said.expected_stars,
+        age=said.age,
+        age_low=said.age_low,
+        age_high=said.age_high,
+        truncated=said.truncated,
+    )
