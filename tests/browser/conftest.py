@@ -1,0 +1,144 @@
+"""Real Chromium against the real server; a worker's transitions are made by the test where no model is needed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from store import accounts
+from store.database import Database, open_database
+from store.settings import Settings
+from store.upgrade import upgrade
+from tests.web.conftest import EMAIL, PASSWORD, TOKEN, Staff
+from web.assets import build
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = pytest.mark.skip(reason="NO CHROMIUM: the pages were not driven; install it or name it in CHROMIUM")
+    here = Path(__file__).parent
+    for item in items:
+        if CHROMIUM is None and os.environ.get("CI") != "true" and here in item.path.parents:
+            item.add_marker(missing)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    assert CHROMIUM, "CI must have Chromium: install it or name it in CHROMIUM"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[tuple[str, Settings]]:
+    """A server of its own, with its settings."""
+    build()
+    home = tmp_path_factory.mktemp("home")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = Settings(home=home, port=port, redis_url=redis_url)
+    database = open_database(settings)
+    upgrade(database)
+    with database.begin() as db:
+        accounts.provision_admin(db, email=EMAIL, password=PASSWORD, token=TOKEN)
+    database.dispose()
+    environment = {
+        **os.environ,
+        "HEMLINE_HOME": str(home),
+        "HEMLINE_PORT": str(port),
+        "HEMLINE_REDIS_URL": redis_url,
+        "HEMLINE_SECRET_KEY": "a key for tests only",
+        "HEMLINE_LOGIN_RATE_PER_MINUTE": "1000",
+    }
+    program = "from store.settings import load; from web.server import run; raise SystemExit(run(load()))"
+    server = subprocess.Popen([sys.executable, "-c", program], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    _wait_until_alive(url, server)
+    yield url, settings
+    server.terminate()
+    assert server.wait(25) == 0
+
+
+def _wait_until_alive(url: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            if httpx.get(f"{url}/healthz").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")
+
+
+@pytest.fixture
+def database(address: tuple[str, Settings]) -> Iterator[Database]:
+    opened = open_database(address[1])
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def staff(database: Database) -> Staff:
+    made = Staff(database)
+    made.enrol()
+    return made
+
+
+class Watch:
+    """What must never happen in a page: requests off the machine, errors, violations of the content policy."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.off_the_machine: list[str] = []
+        self.complaints: list[str] = []
+
+    def over(self, page: Page) -> None:
+        page.on("request", lambda request: self._request(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda said: self._said(said.type, said.text))
+
+    def _request(self, url: str) -> None:
+        if not url.startswith((self._url, "data:")):
+            self.off_the_machine.append(url)
+
+    def _said(self, kind: str, words: str) -> None:
+        # Chromium reports a form's 422 as an error; it is an answer.
+        if kind in {"error", "warning"} and "status of 422" not in words:
+            self.complaints.append(words)
+
+
+@pytest.fixture
+def context(chromium: Browser, address: tuple[str, Settings]) -> Iterator[BrowserContext]:
+    made = chromium.new_context(base_url=address[0], color_scheme="light", viewport={"width": 1280, "height": 860})
+    made.set_default_timeout(15_000)
+    watch = Watch(address[0])
+    made.on("page", watch.over)
+    yield made
+    made.close()
+    assert watch.off_the_machine == []
+    assert watch.complaints == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A page of somebody who has signed in."""
+    made = context.new_page()
+    made.goto("/login")
+    made.get_by_label("E-mail").fill(EMAIL)
+    made.get_by_label("Password").fill(PASSWORD)
+    made.get_by_role("button", name="Sign in").click()
+    made.wait_for_url("**/")
+    return made

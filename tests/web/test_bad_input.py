@@ -1,0 +1,178 @@
+"""What bad input gets: an answer that names the field, and nothing stored."""
+
+import json
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from store.database import Database
+from store.schema import Job, Review
+from tests.web.conftest import Browser
+
+pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+
+
+def n_stored(database: Database) -> int:
+    with database.read() as db:
+        return db.scalar(select(func.count()).select_from(Review)) + db.scalar(select(func.count()).select_from(Job))
+
+
+def one(**fields: object) -> str:
+    return json.dumps({"text": "Fits well.", **fields})
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ('{"text": ""}', "text"),
+        ('{"text": " \\n "}', "text"),
+        ('{"text": "\\u200b"}', "text"),
+        ("{}", "text"),
+        ("null", "text"),
+        ("[]", "body"),
+        ("NaN", "body"),
+        (one(text="x" * 50_001), "text"),
+        (one(title="x" * 501), "title"),
+        (one(text=5), "text"),
+        (one(text=["x"]), "text"),
+        (one(title=False), "title"),
+        ('{"text": "a\\u0000b"}', "text"),
+        ('{"text": "a", "title": "\\u0000"}', "title"),
+        ('{"text": "a", "age": NaN}', "age"),
+        ('{"text": "a", "age": Infinity}', "age"),
+        ('{"text": "a", "age": 1e999}', "age"),
+        ('{"text": "a", "rating": NaN}', "rating"),
+        ('{"text": "\\ud800 lone"}', "text"),
+        ('{"text": "a", "product_id": "\\udfff"}', "product_id"),
+        (one(rating=9), "rating"),
+        (one(rating=0), "rating"),
+        (one(rating=4.5), "rating"),
+        (one(rating="5"), "rating"),
+        (one(rating=True), "rating"),
+        ('{"text": "a", "rating": ' + "9" * 4_000 + "}", "rating"),
+        (one(age=-1), "age"),
+        (one(age=0), "age"),
+        (one(age=121), "age"),
+        (one(age="40"), "age"),
+        ('{"text": "a", "age": ' + "9" * 4_000 + "}", "age"),
+        (one(reviewed_at="yesterday"), "reviewed_at"),
+        (one(reviewed_at=1_700_000_000), "reviewed_at"),
+        (one(reviewed_at="0001-01-01T00:00:00+23:00"), "reviewed_at"),
+        (one(external_id=""), "external_id"),
+        (one(external_id="x" * 201), "external_id"),
+        (one(stars=5), "stars"),
+        (json.dumps({"reviews": []}), "reviews"),
+        (json.dumps({"reviews": "Fits."}), "reviews"),
+        (json.dumps({"reviews": [{"text": "a"}] * 1_001}), "reviews"),
+        (json.dumps({"reviews": [{"text": "a"}], "more": 1}), "more"),
+        (json.dumps({"reviews": [{"text": "a"}, {"text": "b"}, {"text": "c"}, {"text": "d", "rating": 9}]}),
+         "reviews[3].rating"),
+        (json.dumps({"reviews": [{"text": "a", "external_id": "1"}, {"text": "b", "external_id": "1"}]}),
+         "reviews[1].external_id"),
+    ],
+)  # fmt: skip
+def test_a_wrong_field_is_named_and_nothing_is_stored(
+    api: FlaskClient, database: Database, body: str, field: str
+) -> None:
+    answer = api.post("/api/v1/reviews", data=body, content_type="application/json")
+    problem = answer.get_json(force=True)
+    assert (answer.status_code, answer.content_type) == (422, "application/problem+json")
+    assert problem["status"] == 422
+    assert problem["type"]
+    assert problem["title"]
+    assert field in problem["detail"]
+    assert [error["field"] for error in problem["errors"]] == [field]
+    assert problem["errors"][0]["message"]
+    assert n_stored(database) == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b'{"text":',
+        b"text=hello",
+        b'{"text": "\xff"}',
+        b'{"text": "a", "text": "b"}',
+        b'{"text": "a", "rating": ' + b"9" * 5_000 + b"}",
+        b'{"text": ' + b"[" * 21 + b"]" * 21 + b"}",
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b'{"text": "' + b'\\"' * 1_000_000,
+    ],
+    ids=["empty", "cut off", "a form", "not UTF-8", "key twice", "5,000 digits", "nested 22", "deep lists",
+         "deep objects", "unterminated escapes"],
+)  # fmt: skip
+def test_what_is_not_acceptable_json_is_400(api: FlaskClient, database: Database, body: bytes) -> None:
+    answer = api.post("/api/v1/reviews", data=body, content_type="application/json")
+    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
+    assert "JSON" in answer.get_json(force=True)["detail"]
+    assert n_stored(database) == 0
+
+
+def test_twenty_levels_are_parsed_and_then_refused_for_what_they_are(api: FlaskClient) -> None:
+    body = '{"text": ' + "[" * 19 + "]" * 19 + "}"
+    assert api.post("/api/v1/reviews", data=body, content_type="application/json").status_code == 422
+
+
+def test_another_content_type_is_415(api: FlaskClient) -> None:
+    answer = api.post("/api/v1/reviews", data=one(), content_type="text/plain")
+    assert (answer.status_code, answer.content_type) == (415, "application/problem+json")
+
+
+def test_more_than_eight_megabytes_is_413(api: FlaskClient, database: Database) -> None:
+    body = b'{"text": "' + b"x" * (8 * 1024 * 1024) + b'"}'
+    answer = api.post("/api/v1/reviews", data=body, content_type="application/json")
+    assert (answer.status_code, answer.content_type) == (413, "application/problem+json")
+    assert n_stored(database) == 0
+
+
+def test_the_largest_allowed_review_is_accepted(api: FlaskClient, database: Database) -> None:
+    review = {"text": "x" * 50_000, "title": "t" * 500, "rating": 1, "age": 120, "reviewed_at": "2024-05-31"}
+    assert api.post("/api/v1/reviews", json=review).status_code == 202
+    assert n_stored(database) == 2
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=201", "limit=x", "cursor=abc", "cursor=%00", "cursor=Ing", "rating=9", "q=%00", "foo=1"],
+)
+def test_a_wrong_query_is_422_on_the_list(api: FlaskClient, browser: Browser, query: str) -> None:
+    answer = api.get(f"/api/v1/reviews?{query}")
+    assert answer.status_code == 422
+    assert answer.get_json(force=True)["errors"][0]["field"] == query.partition("=")[0]
+    page = browser.get(f"/reviews?{query}")
+    assert (page.status_code, page.mimetype) == (422, "text/html")
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "message"),
+    [
+        ("", "", "must not be empty"),
+        ("  \n---\n ", "", "must not be empty"),
+        ("x" * 50_001, "", "at most 50,000 characters"),
+        ("a\x00b", "", "NUL"),
+        ("Fits.", "t" * 501, "at most 500 characters"),
+        ("One.\n---\nTwo.", "A title", "single review"),
+        ("One.\n---\n" + "x" * 50_001, "", "(review 2) must have at most 50,000"),
+        ("a\n---\n" * 1_001, "", "1,001 reviews"),
+    ],
+)
+def test_the_form_comes_back_with_its_message(
+    browser: Browser, database: Database, text: str, title: str, message: str
+) -> None:
+    answer = browser.post("/", text=text, title=title)
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    assert n_stored(database) == 0
+    fragment = browser.post("/", headers={"HX-Request": "true"}, text=text, title=title)
+    assert (fragment.status_code, fragment.headers["HX-Retarget"]) == (422, "#read-form")
+    assert "<html" not in fragment.text
+
+
+def test_typed_markup_is_shown_as_text(browser: Browser) -> None:
+    answer = browser.post("/", text="", title="<script>alert(1)</script>" + "x" * 500)
+    assert "<script>alert" not in answer.text
+    assert "&lt;script&gt;alert" in answer.text

@@ -1,0 +1,1 @@
+"""The site: server-rendered pages and the JSON API. It never imports the model."""

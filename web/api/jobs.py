@@ -1,0 +1,100 @@
+"""`/api/v1/jobs`: look at work, stop it, try it again."""
+
+from http import HTTPStatus
+
+from apiflask import APIBlueprint
+
+from store import jobs
+from store import reviews as review_store
+from store.jobs import JobView
+from web.api.views import job_out
+from web.context import identity, site
+from web.errors import ProblemError
+from web.gate import READING, needs
+from web.inputs import JobListIn
+from web.outputs import JobEventList, JobEventOut, JobList, JobOut, JobReviewList, ReviewOut
+
+blueprint = APIBlueprint("api_jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
+
+
+@blueprint.get("")
+@blueprint.input(JobListIn, location="query")
+@blueprint.output(JobList)
+@blueprint.doc(summary="List jobs, newest first", security="token")
+@needs(*READING)
+def index(query_data: JobListIn) -> JobList:
+    """List the jobs that match the filters."""
+    with site().database.read() as db:
+        page = jobs.list_jobs(db, **dict(query_data))
+        return JobList(items=tuple(job_out(db, job) for job in page.items), next=page.next)
+
+
+@blueprint.get("/<job_id:job_id>")
+@blueprint.output(JobOut)
+@blueprint.doc(summary="Look at one job", security="token")
+@needs(*READING)
+def show(job_id: str) -> JobOut:
+    """Show one job as it stands."""
+    with site().database.read() as db:
+        return job_out(db, _found(jobs.get(db, job_id), job_id))
+
+
+@blueprint.get("/<job_id:job_id>/events")
+@blueprint.output(JobEventList)
+@blueprint.doc(summary="The history of one job", security="token")
+@needs(*READING)
+def history(job_id: str) -> JobEventList:
+    """List everything that happened to a job, oldest first."""
+    with site().database.read() as db:
+        _found(jobs.get(db, job_id), job_id)
+        return JobEventList(items=tuple(map(JobEventOut.model_validate, jobs.events(db, job_id))))
+
+
+@blueprint.get("/<job_id:job_id>/reviews")
+@blueprint.output(JobReviewList)
+@blueprint.doc(summary="The reviews of one job, with what it said of them", security="token")
+@needs("reviews:read", "reviews:write")
+def results(job_id: str) -> JobReviewList:
+    """List the reviews of a job in the order of its request; `prediction` is null until the job has succeeded."""
+    with site().database.read() as db:
+        _found(jobs.get(db, job_id), job_id)
+        views = review_store.reviews_of_job(db, job_id)
+    return JobReviewList(items=tuple(map(ReviewOut.model_validate, views)))
+
+
+@blueprint.post("/<job_id:job_id>/cancel")
+@blueprint.output(JobOut)
+@blueprint.doc(summary="Cancel a job", security="token", responses={409: "The job has ended already"})
+@needs("jobs")
+def cancel(job_id: str) -> JobOut:
+    """Cancel a job: at once while it waits, at the worker's next look while it runs."""
+    with site().database.begin() as db:
+        job = jobs.cancel(db, job_id, by=identity().user.email)
+        if job is None:
+            standing = _found(jobs.get(db, job_id), job_id)
+            raise ProblemError(HTTPStatus.CONFLICT, f"Nothing to stop: the job has ended, {standing.state}.")
+        return job_out(db, job)
+
+
+@blueprint.post("/<job_id:job_id>/retry")
+@blueprint.output(JobOut, HTTPStatus.ACCEPTED)
+@blueprint.doc(summary="Try a failed or cancelled job again", security="token", responses={409: "The job did not fail"})
+@needs("jobs")
+def retry(job_id: str) -> JobOut:
+    """Queue a failed or cancelled job again, with all its attempts."""
+    with site().database.begin() as db:
+        job = jobs.retry(db, job_id, by=identity().user.email)
+        if job is None:
+            standing = _found(jobs.get(db, job_id), job_id)
+            raise ProblemError(
+                HTTPStatus.CONFLICT, f"The job is {standing.state}; only a failed or cancelled one can be retried."
+            )
+        answer = job_out(db, job)
+    site().doorbell.ring(job.id, job.queue)
+    return answer
+
+
+def _found(job: JobView | None, job_id: str) -> JobView:
+    if job is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no job {job_id}.")
+    return job

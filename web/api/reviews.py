@@ -1,0 +1,101 @@
+"""`/api/v1/reviews`: hand reviews in, and look at them."""
+
+import hashlib
+from http import HTTPStatus
+
+from apiflask import APIBlueprint
+from flask import request, url_for
+
+from store import reviews as review_store
+from store.jobs import Idempotency, JobState
+from store.reviews import ReviewFilters
+from web.api.views import job_out
+from web.context import site
+from web.errors import FieldError, ProblemError
+from web.gate import needs
+from web.inputs import ReviewListIn, ReviewsIn
+from web.outputs import JobOut, ReviewList, ReviewOut, Submission
+from web.submission import submit
+from web.waiting import preferred_wait_s, wait_for_end
+
+MAX_KEY_CHARS = 255
+
+blueprint = APIBlueprint("api_reviews", __name__, url_prefix="/api/v1/reviews", tag="Reviews")
+
+_EXAMPLES = {
+    "one": {"summary": "One review", "value": {"title": "Love it", "text": "Soft, warm, and true to size."}},
+    "several": {
+        "summary": "Several reviews, one job",
+        "value": {"reviews": [{"text": "Perfect."}, {"text": "It came apart in the wash.", "rating": 1}]},
+    },
+}
+
+
+@blueprint.post("")
+@blueprint.input(ReviewsIn, examples=_EXAMPLES)
+@blueprint.output(JobOut, HTTPStatus.ACCEPTED, description="Accepted; `Location` names the job")
+@blueprint.doc(
+    summary="Hand in reviews to be read",
+    description="Send `Prefer: wait=N` to wait up to N seconds (30 at most) for the predictions, and "
+    "`Idempotency-Key` to make a repeat harmless: for 24 hours the same key answers with the same job.",
+    security="token",
+    responses={
+        200: "Read within the wait: the job and the reviews with their predictions",
+        400: "Not acceptable JSON",
+        413: "Larger than 8 MB",
+        415: "Not application/json",
+    },
+)
+@needs("reviews:write")
+def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, str]]:
+    """Store the reviews and the job that reads them; with `Prefer: wait` answer with the predictions if they come."""
+    submitted = submit(json_data.to_new(), idempotency=_idempotency())
+    wait_s = preferred_wait_s()
+    job = wait_for_end(submitted.job, timeout_s=wait_s)
+    headers = {"Location": url_for("api_jobs.show", job_id=job.id)}
+    if wait_s:
+        headers["Preference-Applied"] = f"wait={wait_s}"
+    if submitted.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    with site().database.read() as db:
+        body = job_out(db, job)
+        if not wait_s or job.state is not JobState.SUCCEEDED:
+            return body, HTTPStatus.ACCEPTED, headers
+        views = review_store.reviews_of_job(db, job.id)
+    return Submission(job=body, reviews=tuple(map(ReviewOut.model_validate, views))), HTTPStatus.OK, headers
+
+
+def _idempotency() -> Idempotency | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():
+        wrong = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} printable characters")
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{wrong.field} {wrong.message}.", [wrong])
+    return Idempotency(key, hashlib.sha256(request.get_data()).hexdigest())
+
+
+@blueprint.get("")
+@blueprint.input(ReviewListIn, location="query")
+@blueprint.output(ReviewList)
+@blueprint.doc(summary="List reviews, newest first", security="token")
+@needs("reviews:read")
+def index(query_data: ReviewListIn) -> ReviewList:
+    """List the stored reviews that match the filters."""
+    filters = ReviewFilters(**query_data.model_dump(exclude={"limit", "cursor"}))
+    with site().database.read() as db:
+        page = review_store.list_reviews(db, limit=query_data.limit, cursor=query_data.cursor, filters=filters)
+    return ReviewList.model_validate(page)
+
+
+@blueprint.get("/<row_id:review_id>")
+@blueprint.output(ReviewOut)
+@blueprint.doc(summary="Look at one review", security="token")
+@needs("reviews:read")
+def show(review_id: int) -> ReviewOut:
+    """Show one review with its newest prediction."""
+    with site().database.read() as db:
+        review = review_store.get_review(db, review_id)
+    if review is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no review {review_id}.")
+    return ReviewOut.model_validate(review)

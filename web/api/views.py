@@ -1,0 +1,44 @@
+"""From the store's dataclasses to what the API gives."""
+
+from flask import url_for
+from sqlalchemy.orm import Session
+
+from store import jobs
+from store.jobs import JobKind, JobState, JobView
+from web.estimates import eta_s
+from web.outputs import JobErrorOut, JobOut
+
+
+def job_out(db: Session, job: JobView) -> JobOut:
+    """A job with its place in the queue, its expected end and its links."""
+    return JobOut(
+        id=job.id,
+        kind=job.kind,
+        state=job.state,
+        queue=job.queue,
+        queue_position=jobs.queue_position(db, job) if job.state is JobState.QUEUED else None,
+        params=job.params,
+        done=job.done,
+        total=job.total,
+        eta_s=eta_s(job),
+        attempts=job.attempts,
+        error=JobErrorOut.model_validate(job.error) if job.error else None,
+        created_by=job.created_by,
+        worker_id=job.worker_id,
+        parent_id=job.parent_id,
+        cancel_requested=job.cancel_requested,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        links=_links(job),
+    )
+
+
+def _links(job: JobView) -> dict[str, str]:
+    links = {
+        "self": url_for("api_jobs.show", job_id=job.id),
+        "events": url_for("api_jobs.history", job_id=job.id),
+    }
+    if job.kind is JobKind.PREDICT:
+        links["reviews"] = url_for("api_jobs.results", job_id=job.id)
+    return links

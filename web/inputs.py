@@ -1,0 +1,145 @@
+"""What comes in over HTTP: frozen Pydantic models, strict where JSON says what it means."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    RootModel,
+    StringConstraints,
+    Tag,
+)
+from pydantic_core import PydanticCustomError
+
+from store.jobs import JobKind, JobState, QueueName
+from store.reviews import NewReview
+
+MAX_REVIEWS = 1_000
+MAX_TEXT_CHARS = 50_000
+MAX_TITLE_CHARS = 500
+MAX_LABEL_CHARS = 200
+MAX_AGE_YEARS = 120
+
+
+class Strict(BaseModel):
+    """Base of what comes in: unknown fields are refused and nothing is converted."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise PydanticCustomError("nul", "must not contain the NUL character")
+    if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+        raise PydanticCustomError("surrogate", "must not contain a lone surrogate")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    # Format characters such as the zero-width space print nothing either.
+    if not any(char.isprintable() and not char.isspace() for char in value):
+        raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+def _instant(value: object) -> datetime:
+    if not isinstance(value, str):
+        raise PydanticCustomError("iso8601", "must be a string such as 2024-05-31 or 2024-05-31T12:00:00Z")
+    try:
+        parsed = datetime.fromisoformat(value)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise PydanticCustomError(
+            "iso8601", "is not an ISO 8601 date or time, such as 2024-05-31 or 2024-05-31T12:00:00Z"
+        ) from None
+
+
+# Lengths are checked first, so that nothing walks through an oversized text.
+Text = Annotated[
+    str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(_storable), AfterValidator(_not_blank)
+]
+Title = Annotated[str, StringConstraints(max_length=MAX_TITLE_CHARS), AfterValidator(_storable)]
+Label = Annotated[
+    str, StringConstraints(max_length=MAX_LABEL_CHARS), AfterValidator(_storable), AfterValidator(_not_blank)
+]
+Words = Annotated[str, StringConstraints(max_length=MAX_LABEL_CHARS), AfterValidator(_storable)]
+Instant = Annotated[datetime, BeforeValidator(_instant, json_schema_input_type=str)]
+
+
+class ReviewIn(Strict):
+    """A review as a client hands it in; `rating` and `age` are what the shopper said."""
+
+    text: Text
+    title: Title | None = None
+    external_id: Label | None = None
+    product_id: Label | None = None
+    department: Label | None = None
+    class_name: Label | None = None
+    rating: Annotated[int, Field(ge=1, le=5, description="Stars that the shopper gave, 1 to 5.")] | None = None
+    age: (
+        Annotated[float, Field(gt=0, le=MAX_AGE_YEARS, allow_inf_nan=False, description="The shopper's age in years.")]
+        | None
+    ) = None
+    reviewed_at: Instant | None = None
+
+    def to_new(self) -> NewReview:
+        """The same, as the store takes it."""
+        return NewReview(**self.model_dump())
+
+
+class ReviewBatch(Strict):
+    """Several reviews in one request: one job."""
+
+    reviews: Annotated[list[ReviewIn], Field(min_length=1, max_length=MAX_REVIEWS)]
+
+
+def _shape(value: object) -> str:
+    return "many" if isinstance(value, dict) and "reviews" in value else "one"
+
+
+class ReviewsIn(
+    RootModel[Annotated[Annotated[ReviewIn, Tag("one")] | Annotated[ReviewBatch, Tag("many")], Discriminator(_shape)]]
+):
+    """The body of `POST /reviews`: one review, or `{"reviews": […]}` with up to 1,000."""
+
+    def to_new(self) -> list[NewReview]:
+        """The reviews in order, as the store takes them."""
+        reviews = self.root.reviews if isinstance(self.root, ReviewBatch) else [self.root]
+        return [review.to_new() for review in reviews]
+
+
+class PageIn(BaseModel):
+    """The paging of every list. Query strings are text, so numbers are converted here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+
+Stars = Annotated[int, Field(ge=1, le=5)]
+
+
+class ReviewListIn(PageIn):
+    """Filters of `GET /reviews`."""
+
+    product_id: Label | None = None
+    department: Label | None = None
+    class_name: Label | None = None
+    rating: Stars | None = None
+    predicted_rating: Stars | None = None
+    model_version: Label | None = None
+    q: Words | None = None
+
+
+class JobListIn(PageIn):
+    """Filters of `GET /jobs`."""
+
+    state: JobState | None = None
+    kind: JobKind | None = None
+    queue: QueueName | None = None

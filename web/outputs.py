@@ -1,0 +1,199 @@
+"""What the API gives: frozen Pydantic models filled from the store's dataclasses."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from store.jobs import JobKind, JobState, QueueName
+
+
+class Out(BaseModel):
+    """Base of what goes out, filled from the store's dataclasses."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+
+class PredictionOut(Out):
+    """What the model says of one review."""
+
+    rating: int
+    rating_probabilities: Annotated[tuple[float, ...], Field(description="For 1 to 5 stars; sums to 1.")]
+    expected_stars: float
+    age: float
+    age_low: Annotated[float, Field(description="Lower end of the 90 % interval, years.")]
+    age_high: Annotated[float, Field(description="Upper end of the 90 % interval, years.")]
+    model_version: str
+    truncated: Annotated[bool, Field(description="The text was longer than what the model reads.")]
+
+
+class ReviewOut(Out):
+    """A stored review with its newest prediction, or null before it is read."""
+
+    id: int
+    external_id: str | None
+    product_id: str | None
+    department: str | None
+    class_name: str | None
+    title: str | None
+    text: str
+    rating: int | None
+    age: float | None
+    reviewed_at: datetime | None
+    created_at: datetime
+    prediction: PredictionOut | None
+
+
+class JobErrorOut(Out):
+    """Why a job failed, and what to do about it."""
+
+    kind: Literal["input", "transient", "defect"]
+    message: str
+    hint: str | None
+
+
+class JobOut(Out):
+    """A job as it stands."""
+
+    id: str
+    kind: JobKind
+    state: JobState
+    queue: QueueName
+    queue_position: Annotated[int | None, Field(description="Jobs before this one; null unless queued.")] = None
+    params: dict[str, Any]
+    done: int
+    total: int
+    eta_s: Annotated[float | None, Field(description="Seconds to the end at the pace so far.")] = None
+    attempts: int
+    error: JobErrorOut | None
+    created_by: str
+    worker_id: str | None
+    parent_id: str | None
+    cancel_requested: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    links: dict[str, str]
+
+
+class JobEventOut(Out):
+    """One line of a job's history."""
+
+    id: int
+    at: datetime
+    name: str
+    data: dict[str, Any]
+
+
+class WorkerOut(Out):
+    """A worker as it last described itself."""
+
+    id: str
+    hostname: str
+    pid: int
+    queues: tuple[str, ...]
+    state: Literal["starting", "ready", "busy", "failed", "stopped"]
+    is_alive: bool
+    device: str | None
+    dtype: str | None
+    engine: str | None
+    threads: int | None
+    model_version: str | None
+    error: str | None
+    reviews_done: int
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+class QueueOut(Out):
+    """What waits in one queue, and how many living workers serve it."""
+
+    name: QueueName
+    depth: int
+    oldest_wait_s: float | None
+    workers: int
+
+
+class ModelOut(Out):
+    """A registered model version with its evaluation record."""
+
+    version: str
+    state: Literal["candidate", "active", "archived"]
+    backbone: str
+    manifest_sha256: str
+    evaluation: dict[str, Any] | None
+    created_at: datetime
+    activated_at: datetime | None
+
+
+class ReviewList(Out):
+    """One page of reviews."""
+
+    items: tuple[ReviewOut, ...]
+    next: str | None
+
+
+class JobList(Out):
+    """One page of jobs."""
+
+    items: tuple[JobOut, ...]
+    next: str | None
+
+
+class JobEventList(Out):
+    """The whole history of a job, oldest first."""
+
+    items: tuple[JobEventOut, ...]
+    next: str | None = None
+
+
+class JobReviewList(Out):
+    """The reviews of a job in the order of its request; a job holds 1,000 at most, so there is one page."""
+
+    items: tuple[ReviewOut, ...]
+    next: str | None = None
+
+
+class WorkerList(Out):
+    """The living workers."""
+
+    items: tuple[WorkerOut, ...]
+    next: str | None = None
+
+
+class QueueList(Out):
+    """The queues in the order in which workers serve them."""
+
+    items: tuple[QueueOut, ...]
+    next: str | None = None
+
+
+class ModelList(Out):
+    """The registered model versions, newest first."""
+
+    items: tuple[ModelOut, ...]
+    next: str | None = None
+
+
+class Submission(Out):
+    """A finished `Prefer: wait`: the job and its reviews with their predictions."""
+
+    job: JobOut
+    reviews: tuple[ReviewOut, ...]
+
+
+class ProblemFieldOut(Out):
+    """One wrong field, named as the client wrote it."""
+
+    field: str
+    message: str
+
+
+class ProblemOut(Out):
+    """An error answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: tuple[ProblemFieldOut, ...] | None = None

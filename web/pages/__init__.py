@@ -1,0 +1,1 @@
+"""The pages, rendered on the server; htmx renews parts of them."""

@@ -1,0 +1,41 @@
+"""Waiting for a job's end inside a request, for as many requests as can be spared."""
+
+import re
+import time
+
+from flask import request
+
+from store import jobs
+from store.jobs import JobView
+from web.context import site
+
+MAX_WAIT_S = 30
+FIRST_LOOK_S = 0.004
+LONGEST_PAUSE_S = 0.05
+
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+
+
+def preferred_wait_s() -> int:
+    """Seconds that the client is willing to wait (`Prefer: wait=N`, RFC 7240), 30 at most, 0 when it did not say."""
+    found = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(found.group(1)), MAX_WAIT_S) if found else 0
+
+
+def wait_for_end(job: JobView, *, timeout_s: float) -> JobView:
+    """Return the job once it is final; as it stands when time is up, too many wait already or the server stops."""
+    if job.state.is_final or timeout_s <= 0:
+        return job
+    with site().waiting.place() as is_taken:
+        return _poll(job, deadline=time.monotonic() + timeout_s) if is_taken else job
+
+
+def _poll(job: JobView, *, deadline: float) -> JobView:
+    start = time.monotonic()
+    while not job.state.is_final and time.monotonic() < deadline and not site().waiting.is_closing:
+        # Looking again after a tenth of the time waited so far adds a twentieth to an answer's time on average.
+        pause_s = min(max((time.monotonic() - start) / 10, FIRST_LOOK_S), LONGEST_PAUSE_S)
+        time.sleep(min(pause_s, max(deadline - time.monotonic(), 0)))
+        with site().database.read() as db:
+            job = jobs.get(db, job.id) or job
+    return job
