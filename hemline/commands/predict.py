@@ -1,0 +1,92 @@
+"""`hemline predict`: read one review as the API would, through the queue."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hemline.commands import opened
+from hemline.errors import HemlineError
+from hemline.output import Json, answer
+
+if TYPE_CHECKING:
+    from store.database import Database
+    from store.jobs import JobView
+    from store.reviews import PredictionView
+
+LOOK_EVERY_S = 0.1
+MAX_TEXT, MAX_TITLE = 50_000, 500
+
+
+def predict(
+    text: Annotated[str, typer.Option(help="What the review says.")],
+    title: Annotated[str | None, typer.Option(help="Its title.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the answer.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Store a review, wait for a worker to read it, and print what the model says."""
+    from store import jobs, reviews
+    from store.jobs import Actor
+    from worker.queue import Doorbell
+
+    _check(text, title)
+    settings = opened.settings()
+    with opened.migrated_database() as database:
+        with database.begin() as session:
+            submitted = jobs.submit_reviews(
+                session,
+                [reviews.NewReview(text=text, title=title)],
+                actor=Actor(user_id=None, token_id=None, name="hemline predict"),
+                queue_limit=settings.queue_limit,
+            )
+        if settings.redis_url is not None:
+            Doorbell(settings).ring(submitted.job.id, submitted.job.queue)
+        job = _wait_for(database, submitted.job, within_s=wait)
+        with database.read() as session:
+            review = reviews.get_review(session, submitted.review_ids[0])
+    if review is None or review.prediction is None:
+        raise HemlineError(f"job {job.id} ended as {job.state}" + (f": {job.error.message}" if job.error else ""))
+    answer(review, text=_in_words(review.prediction), as_json=as_json)
+
+
+def _check(text: str, title: str | None) -> None:
+    if not text.strip():
+        raise typer.BadParameter("is empty", param_hint="--text")
+    for name, value, limit in (("--text", text, MAX_TEXT), ("--title", title or "", MAX_TITLE)):
+        if any("\ud800" <= character <= "\udfff" for character in value):  # bytes that were no UTF-8 arrive as these
+            raise typer.BadParameter("is not UTF-8 text", param_hint=name)
+        if len(value) > limit:
+            raise typer.BadParameter(f"has more than {limit:,} characters", param_hint=name)
+
+
+def _wait_for(database: "Database", job: "JobView", *, within_s: float) -> "JobView":
+    from store import jobs, workers
+
+    ends_at = time.monotonic() + within_s
+    current = job
+    while not current.state.is_final:
+        if time.monotonic() > ends_at:
+            with database.read() as session:
+                listening = workers.listening(session, job.queue)
+            reason = "it is still waiting or running" if listening else f"no worker is listening on `{job.queue}`"
+            raise HemlineError(
+                f"job {job.id} is stored but was not read within {within_s:g} s: {reason}",
+                hint=None if listening else "Start one with `hemline up` or `hemline worker`; the job is read then.",
+            )
+        time.sleep(LOOK_EVERY_S)
+        with database.read() as session:
+            current = jobs.get(session, job.id) or current
+    return current
+
+
+def _in_words(said: "PredictionView") -> str:
+    bars = "\n".join(
+        f"  {stars} {'★' * stars:5} {probability:6.1%} {'█' * round(30 * probability)}"
+        for stars, probability in enumerate(said.rating_probabilities, start=1)
+    )
+    return (
+        f"{said.rating} stars (expected {said.expected_stars:.2f})\n{bars}\n"
+        f"age about {said.age:.0f}, between {said.age_low:.0f} and {said.age_high:.0f} nine times in ten: "
+        "age from text is a weak guess\n"
+        f"model {said.model_version}"
+    )
