@@ -72,9 +72,13 @@ def test_a_folder_without_a_manifest_is_no_version(folder: Path, content: str | 
 
 
 def test_a_failed_write_leaves_the_old_version_and_nothing_else(folder: Path) -> None:
-    with pytest.raises(IsADirectoryError), artifact.replacing(folder) as staging:
-        (staging / "model.safetensors").mkdir()
-        (staging / "model.safetensors").write_bytes(b"half")
+    def fail() -> None:
+        with artifact.replacing(folder) as staging:
+            (staging / "model.safetensors").write_bytes(b"half")
+            raise IsADirectoryError
+
+    with pytest.raises(IsADirectoryError):
+        fail()
     artifact.verify(folder)
     assert [entry.name for entry in folder.parent.iterdir()] == ["v1"]
 
