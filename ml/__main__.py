@@ -116,7 +116,7 @@ def starter(
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Make the starter model that the repository ships: three judged seeds, then the refit. Hours on a CPU."""
+    """Make the starter model that the repository ships: three judged seeds, the first is shipped. Hours on a CPU."""
     from ml.starter import build  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")

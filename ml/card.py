@@ -33,7 +33,7 @@ writer probably is. One DistilBERT encoder ({backbone}), two heads, and a linear
 ## How good it is
 
 {note}{table}
-
+{over_seeds}
 Rating figures: {n_rating} reviews; age figures: {n_age}. In brackets: 95 % bootstrap interval.
 
 ## What it cannot do
@@ -67,6 +67,7 @@ def write(manifest: Manifest, record: dict[str, Any], *, max_length: int) -> str
         backbone=manifest.backbone,
         note=f"{note}\n\n" if note else "",
         table=_table(record),
+        over_seeds=_over_seeds(record),
         n_rating=record["rating"]["n"],
         n_age=record["age"]["n"],
         width=_number(record["age"]["mean_interval_width"], digits=0),
@@ -85,6 +86,18 @@ def _table(record: dict[str, Any]) -> str:
         figures = [_number(rivals[rival][head][name]) for rival in ("tfidf", "majority")]
         lines.append(f"| {label} | {_number(record[head][name])}{spread} | {figures[0]} | {figures[1]} |")
     return "\n".join(lines)
+
+
+def _over_seeds(record: dict[str, Any]) -> str:
+    """Say how far the recipe's figures move with the seed, where several were judged."""
+    if len(record.get("seeds", [])) < 2:
+        return ""
+    spread = [
+        f"{label} {_number(figure['mean'])} ± {_number(figure['sd'])}"
+        for head, name, label in METRICS
+        if (figure := record["over_seeds"][head][name])
+    ]
+    return f"\nOver {len(record['seeds'])} seeds, mean ± standard deviation: {'; '.join(spread)}.\n"
 
 
 def _number(value: float | None, *, digits: int = 3) -> str:

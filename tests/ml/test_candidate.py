@@ -1,0 +1,61 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml import artifact, baselines, candidate
+from ml.backbones import Backbone
+from ml.candidate import FEWEST_ROWS
+from ml.data import ReviewTable
+from ml.errors import DataError
+from ml.inference import Predictor, readings
+from ml.plan import BackboneName, Method, TrainingPlan
+from ml.training import StepReport
+from tests.ml.conftest import made_up_reviews
+
+PLAN = TrainingPlan(backbone=BackboneName.TINY, batch_size=16, epochs=3, encoder_lr=5e-3, head_lr=5e-3)
+
+
+@pytest.fixture(autouse=True)
+def _a_small_encoder(small_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny network (2 layers, width 16) for speed."""
+    monkeypatch.setattr("ml.backbones.load", lambda *_args, **_kwargs: small_backbone)
+
+
+def ignore(_step: StepReport) -> None:
+    pass
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_what_is_written_answers_as_what_was_judged(method: Method, tmp_path: Path) -> None:
+    table = made_up_reviews(300)
+    made = candidate.make(table, replace(PLAN, method=method), data_sha256="ab" * 32, on_step=ignore)
+    manifest = candidate.write(made, tmp_path / "version")
+
+    assert artifact.verify(tmp_path / "version") == manifest
+    assert artifact.read_evaluation(tmp_path / "version") == made.record
+    assert manifest.training["method"] == str(method)
+    assert sum(manifest.data[f"n_{part}"] for part in ("train", "validation", "calibration", "test")) == len(table)
+    test = table.take(candidate.split(table)[candidate.Part.TEST])
+    predictor = Predictor.load(tmp_path / "version", device="cpu")
+    again = candidate.evaluation.evaluate(
+        test, readings(predictor.predict(test.reviews)), baselines.load(tmp_path / "version")
+    )
+    assert again["rating"]["accuracy"] == made.record["rating"]["accuracy"]
+    assert again["age"]["mae"] == pytest.approx(made.record["age"]["mae"], abs=1e-3)
+
+
+def test_a_head_without_labels_is_left_out_of_judgement_and_breaks_nothing() -> None:
+    table = made_up_reviews(120)
+    unaged = ReviewTable(
+        table.reviews, table.ratings, np.full(len(table), np.nan, np.float32), table.departments, table.class_names
+    )
+    made = candidate.make(unaged, PLAN, data_sha256="", on_step=ignore)
+    assert made.record["age"]["reason"] == "no row has an age"
+    assert made.record["rating"]["accuracy"] is not None
+
+
+def test_too_few_reviews_are_refused_with_the_number_that_is_needed() -> None:
+    with pytest.raises(DataError, match=f"at least {FEWEST_ROWS} reviews with text, found 12"):
+        candidate.make(made_up_reviews(12), PLAN, data_sha256="", on_step=ignore)
