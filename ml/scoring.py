@@ -11,8 +11,8 @@ from ml.metrics import N_STARS
 from ml.network import DistilBertForReviews
 from ml.text import pad
 
-MAX_BATCH_TOKENS = 4096
-"""Padded word pieces per batch; larger gains nothing on a CPU and lets an urgent review wait longer."""
+MAX_BATCH_TOKENS = 1024
+"""Padded word pieces per batch. On a CPU 4,096 is no faster, and an urgent review waits four times as long for it."""
 
 
 @dataclass(frozen=True, slots=True)
