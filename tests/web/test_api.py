@@ -1,5 +1,6 @@
 """The JSON API from the outside."""
 
+import sqlite3
 import threading
 import time
 from http import HTTPStatus
@@ -8,7 +9,8 @@ import pytest
 from apiflask import APIFlask
 from flask.testing import FlaskClient
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from store import accounts
 from store.accounts import Role
@@ -16,7 +18,7 @@ from store.claims import fail
 from store.database import Database
 from store.jobs import JobError, QueueName
 from store.settings import Settings
-from tests.web.conftest import PASSWORD, Staff
+from tests.web.conftest import PASSWORD, Browser, Staff
 from web.app import create_app
 
 REVIEW = {"text": "Soft, warm, and true to size.", "title": "Love it", "rating": 5, "product_id": "1077"}
@@ -65,11 +67,55 @@ def test_prefer_wait_answers_with_the_predictions(api: FlaskClient, staff: Staff
 
 
 @sqlite_only
+@pytest.mark.parametrize("prefer", ["", "wait=5"])
+def test_what_is_stored_is_accepted_even_if_the_database_goes_away_afterwards(
+    app: APIFlask, api: FlaskClient, database: Database, prefer: str
+) -> None:
+    shared = app.extensions["hemline"].database
+    is_away = threading.Event()
+
+    def refuse(*_: object) -> None:
+        if is_away.is_set():
+            raise OperationalError(None, None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(shared.writer, "commit", lambda _: is_away.set())
+    event.listen(shared.reader, "before_cursor_execute", refuse)
+    answer = api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": prefer})
+    job = answer.get_json()
+    assert (answer.status_code, job["state"], job["queue_position"]) == (202, "queued", None)
+    assert answer.headers["Location"] == f"/api/v1/jobs/{job['id']}"
+    assert "Preference-Applied" not in answer.headers
+    refused = api.post("/api/v1/reviews", json=REVIEW)
+    assert (refused.status_code, "stored" in refused.get_json(force=True)["detail"]) == (503, False)
+    is_away.clear()
+    assert [item["id"] for item in api.get("/api/v1/jobs").get_json()["items"]] == [job["id"]]
+
+
+@sqlite_only
+def test_typed_reviews_lead_to_their_answer_even_if_the_database_goes_away_afterwards(
+    app: APIFlask, browser: Browser
+) -> None:
+    shared = app.extensions["hemline"].database
+    form = {"csrf_token": browser.csrf("/jobs"), "text": "Fits."}
+    is_away = threading.Event()
+
+    def refuse(*_: object) -> None:
+        if is_away.is_set():
+            raise OperationalError(None, None, sqlite3.OperationalError("disk I/O error"))
+
+    event.listen(shared.writer, "commit", lambda _: is_away.set())
+    event.listen(shared.reader, "before_cursor_execute", refuse)
+    answer = browser.client.post("/", data=form)
+    assert (answer.status_code, answer.location.startswith("/answers/")) == (303, True)
+
+
+@sqlite_only
 def test_a_wait_that_is_over_answers_with_the_job(api: FlaskClient) -> None:
     start = time.monotonic()
     answer = api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": "respond-async, wait=1"})
     assert answer.status_code == HTTPStatus.ACCEPTED
     assert answer.get_json()["state"] == "queued"
+    assert answer.headers["Preference-Applied"] == "wait=1"
     assert time.monotonic() - start >= 1
 
 
@@ -87,6 +133,7 @@ def test_half_of_the_threads_may_wait_and_the_next_request_does_not(app: APIFlas
         start = time.monotonic()
         answer = api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": "wait=20"})
         assert answer.status_code == HTTPStatus.ACCEPTED
+        assert "Preference-Applied" not in answer.headers
         assert time.monotonic() - start < 5
     assert not api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": "wait=1"}).get_json()["done"]
     with room.place() as first, room.place() as second:
@@ -102,6 +149,7 @@ def test_a_server_that_stops_lets_nobody_wait(app: APIFlask, api: FlaskClient) -
     for _ in range(2):
         answer = api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": "wait=20"})
         assert answer.status_code == HTTPStatus.ACCEPTED
+        assert "Preference-Applied" not in answer.headers
     assert time.monotonic() - start < 5
 
 
@@ -152,6 +200,7 @@ def test_jobs_are_filtered_and_paged(api: FlaskClient, staff: Staff) -> None:
     api.post("/api/v1/reviews", json=REVIEW)
     assert len(api.get("/api/v1/jobs?state=queued&kind=predict&queue=interactive").get_json()["items"]) == 1
     first = api.get("/api/v1/jobs?limit=3").get_json()
+    assert [job["queue_position"] for job in first["items"]] == [None] * 3, "a count for each would be slow"
     second = api.get(f"/api/v1/jobs?limit=3&cursor={first['next']}").get_json()
     ids = [job["id"] for job in first["items"] + second["items"]]
     assert (len(ids), ids) == (4, sorted(ids, reverse=True))
@@ -225,7 +274,8 @@ def test_a_token_has_its_rate(site_settings: Settings, app: APIFlask, database: 
         user = accounts.create_user(db, email="p@example.com", password=PASSWORD, role=Role.ANALYST)
         made = [accounts.create_token(db, user_id=user.id, name=n, scopes=frozenset({"jobs"})) for n in "ab"]
     mine, yours = ({"Authorization": f"Bearer {secret}"} for secret in made)
-    assert [client.get("/api/v1/jobs", headers=mine).status_code for _ in range(3)] == [200, 200, 429]
+    paths = ["/api/v1/jobs", "/api/v1/workers", "/api/v1/queues"]
+    assert [client.get(path, headers=mine).status_code for path in paths] == [200, 200, 429]
     assert client.get("/api/v1/jobs", headers=yours).status_code == 200
 
 
@@ -253,6 +303,14 @@ def test_a_database_that_is_away_is_503(site_settings: Settings) -> None:
     assert client.get("/healthz").status_code == 200
     assert client.get("/readyz").status_code == 503
     assert client.get("/readyz?all=1").get_json()["checks"]["worker"]["ok"] is False
+
+
+def test_a_database_that_was_never_migrated_is_503_and_says_what_to_run(site_settings: Settings) -> None:
+    client = create_app(site_settings).test_client()
+    answer = client.get("/api/v1/jobs", headers={"Authorization": "Bearer x"})
+    assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
+    assert "hemline migrate" in answer.get_json(force=True)["detail"]
+    assert client.get("/readyz").status_code == 503
 
 
 def test_readiness_names_what_is_missing(stranger: FlaskClient, database: Database) -> None:

@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
 from store.database import Database
+from store.paging import encode_cursor
 from store.schema import Job, Review
 from tests.web.conftest import Browser
 
@@ -59,6 +60,9 @@ def one(**fields: object) -> str:
         (one(reviewed_at="yesterday"), "reviewed_at"),
         (one(reviewed_at=1_700_000_000), "reviewed_at"),
         (one(reviewed_at="0001-01-01T00:00:00+23:00"), "reviewed_at"),
+        (one(reviewed_at="0001-01-01"), "reviewed_at"),
+        (one(reviewed_at="1969-12-31T23:59:59Z"), "reviewed_at"),
+        (one(reviewed_at="2101-01-01"), "reviewed_at"),
         (one(external_id=""), "external_id"),
         (one(external_id="x" * 201), "external_id"),
         (one(stars=5), "stars"),
@@ -144,6 +148,14 @@ def test_a_wrong_query_is_422_on_the_list(api: FlaskClient, browser: Browser, qu
     assert answer.get_json(force=True)["errors"][0]["field"] == query.partition("=")[0]
     page = browser.get(f"/reviews?{query}")
     assert (page.status_code, page.mimetype) == (422, "text/html")
+
+
+@pytest.mark.parametrize("key", ["\ud800", "\x00", "x" * 32, "0" * 31])
+def test_a_crafted_cursor_is_422_on_the_jobs(api: FlaskClient, browser: Browser, key: str) -> None:
+    cursor = encode_cursor(key)
+    answer = api.get(f"/api/v1/jobs?cursor={cursor}")
+    assert (answer.status_code, answer.get_json(force=True)["errors"][0]["field"]) == (422, "cursor")
+    assert browser.get(f"/jobs?cursor={cursor}").status_code == 422
 
 
 @pytest.mark.parametrize(
