@@ -69,10 +69,14 @@ def open_database(settings: Settings, *, busy_timeout_s: float = 30.0) -> Databa
     return Database(writer, writer.execution_options(postgresql_readonly=True))
 
 
+def is_absent(settings: Settings) -> bool:
+    """Whether the database is a SQLite file that does not exist; connecting would create it."""
+    url = make_url(settings.database)
+    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()
+
+
 def _open_sqlite(settings: Settings, busy_timeout_s: float) -> Database:
     url = make_url(settings.database)
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
     def engine(begin: str, *, query_only: bool) -> Engine:
         made = create_engine(url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}, pool_size=20)
