@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from hemline.errors import AlreadyRunningError
+from hemline.errors import AlreadyRunningError, HemlineError
 from store.settings import Settings
 
 # The kernel's limit on a socket's path is 108 bytes on Linux and 104 on macOS.
@@ -50,8 +50,17 @@ class Home:
         return f"unix://:{self.secret('redis-password')}@{self.redis_socket}?db=0"
 
     def create(self) -> None:
-        """Make HOME, closed to other users."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Make HOME, closed to other users.
+
+        Raises:
+            HemlineError: it cannot be made, or not be written to.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unusable(self.root, error.strerror) from None
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            raise _unusable(self.root, "it is not writable")
 
     def has_secret(self, name: str) -> bool:
         """Whether a secret was made here."""
@@ -88,6 +97,13 @@ class Home:
             file.write(str(os.getpid()))
             file.flush()
             yield
+
+
+def _unusable(root: Path, reason: str | None) -> HemlineError:
+    return HemlineError(
+        f"HEMLINE_HOME: {root} cannot hold the state of an installation: {reason}",
+        hint="Set HEMLINE_HOME to a folder that this user may create and write to.",
+    )
 
 
 def _write_private(path: Path, text: str) -> None:

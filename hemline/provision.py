@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from hemline.home import Home
 from hemline.starter import needs_starter
 from store import accounts
 from store.accounts import Credentials
@@ -22,6 +23,7 @@ class Prepared:
 
 def prepare(settings: Settings) -> Prepared:
     """Bring the database to the newest revision and apply the configured administrator. Harmless when repeated."""
+    Home.of(settings).create()
     with _opened(settings) as database:
         revision = upgrade(database)
         apply_admin(database, settings)

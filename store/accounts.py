@@ -99,7 +99,7 @@ def create_user(session: Session, *, email: str, password: str, role: Role) -> U
     Raises:
         EmailTakenError: the address is in use.
     """
-    if session.scalar(select(User.id).where(User.email == _normal(email))) is not None:
+    if has_user(session, email):
         raise EmailTakenError(f"{email}: a user with this address exists")
     row = User(email=_normal(email), password_hash=_hasher.hash(password), role=role, created_at=now(session))
     session.add(row)
@@ -116,6 +116,11 @@ def set_password(session: Session, *, email: str, password: str) -> UserView | N
     session.execute(delete(Login).where(Login.user_id == row.id))
     session.flush()
     return _user(row)
+
+
+def has_user(session: Session, email: str) -> bool:
+    """Whether somebody has this address."""
+    return session.scalar(select(User.id).where(User.email == _normal(email))) is not None
 
 
 def list_users(session: Session) -> list[UserView]:

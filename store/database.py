@@ -83,10 +83,14 @@ def _withhold_details(context: ExceptionContext) -> None:
                 error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
+def is_absent(settings: Settings) -> bool:
+    """Whether the database is a SQLite file that does not exist; connecting would create it."""
+    url = make_url(settings.database)
+    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).exists()
+
+
 def _open_sqlite(settings: Settings, busy_timeout_s: float) -> Database:
     url = make_url(settings.database)
-    if url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
     def engine(begin: str, *, query_only: bool) -> Engine:
         made = create_engine(

@@ -90,8 +90,9 @@ class ReviewFilters:
 def store_reviews(session: Session, reviews: Sequence[NewReview]) -> list[int]:
     """Store reviews and return their ids in order.
 
-    A review whose `external_id` is known keeps its id: the same text only updates its other fields, another text
-    replaces the old one (kept in `review_revisions`) and takes its prediction away until it is read anew.
+    A review whose `external_id` is known keeps its id, and fields that are not given keep their values. Another title
+    or text replaces the old one (kept in `review_revisions`) and takes the prediction away until it is read anew; with
+    another text the shopper's own stars and age are replaced as well, given or not: they belong to the words.
 
     Raises:
         RepeatedExternalIdError: two of the reviews carry the same `external_id`.
@@ -151,13 +152,16 @@ def _columns(review: NewReview) -> dict[str, object]:
 
 def _replace(session: Session, row: Review, review: NewReview, at: datetime) -> None:
     values = {name: value for name, value in _columns(review).items() if value is not None}
-    if (row.title, row.text) != (review.title, review.text):
+    has_other_text = row.text != review.text
+    if has_other_text or values.get("title", row.title) != row.title:
         session.execute(
             insert(ReviewRevision).values(
                 review_id=row.id, revision=row.revision, title=row.title, text=row.text, replaced_at=at
             )
         )
-        values |= {"title": review.title, "revision": row.revision + 1, "prediction_id": None}
+        values |= {"revision": row.revision + 1, "prediction_id": None}
+    if has_other_text:
+        values |= {"title": review.title, "rating": review.rating, "age": review.age}
     session.execute(update(Review).where(Review.id == row.id).values(**values, updated_at=at))
 
 

@@ -1,14 +1,21 @@
 """The one typed settings object. Only process entry points call `load`; everything else is handed the result."""
 
+import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from store.errors import SettingsError
 
 ENV_PREFIX = "HEMLINE_"
+OTHER_VARIABLES = {"HEMLINE_UP", "HEMLINE_BACKBONE_FOLDER"}
+"""Read elsewhere: by `hemline up` to know its own processes, and by `python -m ml`."""
 
 
 class Settings(BaseSettings):
@@ -26,8 +33,16 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(default=None, description="The administrator's password.")
     admin_token: SecretStr | None = Field(default=None, description="API token with all scopes, 32 characters or more.")
     secret_key: SecretStr | None = Field(default=None, description="Signs cookies and forms; `hemline up` makes one.")
-    device: str = Field(default="auto", description="Where the model runs: auto, cpu, cuda or cuda:N.")
-    backbone: str = Field(default="minilm-l6", description="Default encoder of a training.")
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where the model runs: auto, cpu, cuda or cuda:N.",
+    )
+    backbone: str = Field(
+        default="minilm-l6",
+        pattern="^(minilm-l6|distilbert-base-uncased|tiny)$",
+        description="Default encoder of a training: minilm-l6, distilbert-base-uncased or tiny.",
+    )
     log_format: str = Field(default="console", pattern="^(console|json)$", description="console or json.")
     sqlite_synchronous: str = Field(
         default="NORMAL", pattern="^(NORMAL|FULL)$", description="FULL also survives power loss, at a price."
@@ -50,6 +65,31 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return token
 
+    @field_validator("admin_email")
+    @classmethod
+    def _email_is_one(cls, email: str | None) -> str | None:
+        if email is not None and not is_email(email):
+            raise ValueError("must be an e-mail address")
+        return email
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, url: str | None) -> str | None:
+        try:
+            is_known = url is None or make_url(url).get_backend_name() in {"sqlite", "postgresql"}
+        except ArgumentError:
+            is_known = False
+        if not is_known:
+            raise ValueError("must be sqlite:///… or postgresql://…")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_known(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be redis://…, rediss://… or unix://…")
+        return url
+
     @property
     def database(self) -> str:
         """URL of the database in use."""
@@ -59,6 +99,12 @@ class Settings(BaseSettings):
     def artifacts(self) -> str:
         """URL of the artifact store in use."""
         return self.artifacts_url or str(self.home.resolve() / "artifacts")
+
+
+def is_email(address: str) -> bool:
+    """Whether something may be an e-mail address: something, an @, something, and no blanks."""
+    name, at, host = address.strip().rpartition("@")
+    return bool(name and at and host) and not any(map(str.isspace, address.strip()))
 
 
 def load(**overrides: Any) -> Settings:
@@ -74,5 +120,26 @@ def load(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ENV_PREFIX + str(first["loc"][0]).upper()
-        raise SettingsError(f"{name}: {first['msg']}") from None
+        name = str(first["loc"][0])
+        raise SettingsError(f"{ENV_PREFIX}{name.upper()}: {_reason(first, name)}") from None
+
+
+def _reason(error: ErrorDetails, field: str) -> str:
+    """What is wrong, without the value: it may be a secret."""
+    match error["type"]:
+        case "value_error":
+            return str(error["ctx"]["error"])
+        case "int_parsing" | "int_type":
+            return "must be a whole number"
+        case "float_parsing" | "float_type":
+            return "must be a number"
+        case "string_pattern_mismatch":
+            return f"is not one of its values. {Settings.model_fields[field].description}"
+    return error["msg"]
+
+
+def misspelt() -> dict[str, str | None]:
+    """Variables of the environment that look like settings and are none, each with the setting that may be meant."""
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    strangers = sorted(name for name in os.environ if name.startswith(ENV_PREFIX) and name not in known)
+    return {name: next(iter(get_close_matches(name, known, n=1)), None) for name in strangers}

@@ -27,6 +27,7 @@ def group() -> None:
 @app.command()
 def show(as_json: Json = False) -> None:
     """Print every setting, where it comes from and what it does; secrets are hidden."""
+    opened.warn_of_misspelt_settings()
     rows = described(opened.settings())
     text = table([{name: row[name] for name in ("setting", "value", "from")} for row in rows])
     answer(rows, text=text, as_json=as_json)

@@ -24,6 +24,7 @@ def up(
     from hemline import one_machine
     from store.settings import load
 
+    opened.warn_of_misspelt_settings()
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     raise typer.Exit(one_machine.up(load(**chosen), as_json=as_json))
 

@@ -17,7 +17,9 @@ def create(
     email: Annotated[str, typer.Argument(help="The user whose token it is.")],
     name: Annotated[str, typer.Option(help="What it is for.")],
     scope: Annotated[list[str] | None, typer.Option(help="May be repeated; all scopes when left out.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days until it expires; never when left out.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Days until it expires; never when left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a token and print its secret, which is shown only here."""
@@ -27,6 +29,8 @@ def create(
     if unknown := scopes - accounts.SCOPES:
         known = ", ".join(sorted(accounts.SCOPES))
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: known are {known}", param_hint="--scope")
+    if not name.strip():
+        raise typer.BadParameter("is empty", param_hint="--name")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
     with opened.migrated_database() as database, database.begin() as session:
         owner = next((user for user in accounts.list_users(session) if user.email == email.strip().casefold()), None)

@@ -1,5 +1,7 @@
 """Commands as their users run them: answers, exit statuses, nothing secret shown."""
 
+import io
+import json
 import stat
 import subprocess
 import sys
@@ -37,6 +39,54 @@ def test_a_bad_setting_is_named(hemline: Hemline) -> None:
     assert ended.status == 1
     assert "HEMLINE_PORT" in ended.errors
     assert "Traceback" not in ended.errors
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("HEMLINE_PORT", "abc", "must be a whole number"),
+        ("HEMLINE_LEASE_S", "soon", "must be a number"),
+        ("HEMLINE_ADMIN_TOKEN", "short-s3cret", "must have at least 32 characters"),
+        ("HEMLINE_ADMIN_EMAIL", "nobody", "must be an e-mail address"),
+        ("HEMLINE_DATABASE_URL", "bogus", "must be sqlite:///… or postgresql://…"),
+        ("HEMLINE_DATABASE_URL", "mysql://me:s3cret@db/x", "must be sqlite:///… or postgresql://…"),
+        ("HEMLINE_REDIS_URL", "http://:s3cret@cache", "must be redis://…, rediss://… or unix://…"),
+        ("HEMLINE_DEVICE", "gpu", "auto, cpu, cuda or cuda:N"),
+        ("HEMLINE_BACKBONE", "bert", "minilm-l6, distilbert-base-uncased or tiny"),
+    ],
+)
+def test_a_setting_that_means_nothing_is_refused_with_what_it_takes(
+    hemline: Hemline, variable: str, value: str, says: str
+) -> None:
+    ended = hemline("config", "show", **{variable: value})
+    assert ended.status == 1
+    assert ended.errors.startswith(f"error: {variable}: ")
+    assert says in ended.errors
+    assert "s3cret" not in ended.errors
+
+
+def test_a_misspelt_setting_is_noticed(hemline: Hemline) -> None:
+    ended = hemline("config", "show", "--json", HEMLINE_PROT="1")
+    assert ended.status == 0
+    assert ended.errors == "warning: HEMLINE_PROT is no setting; HEMLINE_PORT is\n"
+    assert ended.document
+
+
+@pytest.mark.parametrize("command", [("migrate",), ("up", "--port", "18997")])
+def test_a_home_that_cannot_be_used_is_named(hemline: Hemline, tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "file").write_text("")
+    for home in (tmp_path / "file", tmp_path / "file" / "below", Path("/proc/nope")):
+        ended = hemline(*command, HEMLINE_HOME=str(home))
+        assert ended.status == 1
+        assert ended.errors.startswith(f"error: HEMLINE_HOME: {home} ")
+
+
+def test_a_look_makes_nothing_and_a_migration_closes_home_to_others(hemline: Hemline, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert hemline("jobs", "list").status == 1
+    assert not home.exists()
+    hemline("migrate")
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 def test_a_failure_is_a_document_with_json(hemline: Hemline) -> None:
@@ -88,6 +138,40 @@ def test_a_user_is_added_once_and_changes_the_password(migrated: Hemline) -> Non
     assert "exists" in again.errors
     assert migrated("user", "passwd", "ann@example.org", "--password", "another long one").status == 0
     assert migrated("user", "passwd", "nobody@example.org", "--password", "another long one").status == 1
+
+
+def test_a_password_is_read_from_standard_input_and_the_answer_stays_json(
+    migrated: Hemline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("long enough!\n"))
+    added = migrated("user", "add", "ann@example.org", "--password-stdin", "--json")
+    assert added.document["email"] == "ann@example.org"
+
+
+def test_a_password_is_asked_for_only_when_it_would_be_used_and_not_on_standard_output(hemline: Hemline) -> None:
+    hemline("migrate")
+    command = [sys.executable, "-m", "hemline", "user"]
+
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        typed = "long enough!\nlong enough!\n"
+        return subprocess.run(
+            [*command, *arguments], input=typed, capture_output=True, text=True, cwd=ROOT, check=False
+        )
+
+    home = hemline("config", "show", "--json").document[0]["value"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEMLINE_HOME", home)
+        assert json.loads(ask("add", "bob@example.org", "--json").stdout)["email"] == "bob@example.org"
+        for refused in (ask("add", "bob@example.org"), ask("passwd", "nobody@example.org"), ask("add", "no address")):
+            assert refused.returncode in {1, 2}
+            assert "Password" not in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--name", " "), ("--name", "x", "--days", "99999999")])
+def test_a_token_without_a_name_or_with_an_endless_life_is_a_usage_error(
+    migrated: Hemline, arguments: tuple[str, ...]
+) -> None:
+    assert migrated("token", "create", "admin@localhost", *arguments).status == 2
 
 
 @pytest.mark.parametrize("wrong", [("--role", "queen", "--password", "long enough!"), ("--password", "short")])

@@ -5,6 +5,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
@@ -18,7 +19,7 @@ from store.errors import IdempotencyConflictError, QueueFullError, RepeatedExter
 from store.jobs import Actor, Idempotency, JobError, JobState, JobView, QueueName
 from store.models import NewModelVersion
 from store.queues import DepthGauge
-from store.reviews import NewPrediction, NewReview
+from store.reviews import NewPrediction, NewReview, ReviewView
 from store.schema import Job, JobReview, Prediction, Review
 from store.workers import WorkerReport
 
@@ -333,24 +334,29 @@ def test_a_full_queue_refuses_and_stores_nothing(database: Database) -> None:
 
 
 def test_an_external_id_keeps_its_review_and_new_text_is_read_anew(database: Database) -> None:
-    def hand_in(text: str, **given: str) -> int:
+    def hand_in(text: str, **given: Any) -> int:
         with database.begin() as session:
-            review = NewReview(text=text, external_id="shop-1", **given)  # type: ignore[arg-type]  # str fields only
+            review = NewReview(text=text, external_id="shop-1", **given)
             return jobs.submit_reviews(session, [review], actor=ANN, queue_limit=99).review_ids[0]
 
-    first = hand_in("Lovely dress", title="Wow")
+    def stored(review_id: int) -> ReviewView:
+        with database.read() as session:
+            found = reviews.get_review(session, review_id)
+        assert found is not None
+        return found
+
+    first = hand_in("Lovely dress", title="Wow", rating=5, age=30.0)
     succeed(database, claim(database))
-    assert hand_in("Lovely dress", title="Wow", product_id="1080") == first
-    with database.read() as session:
-        same = reviews.get_review(session, first)
-    assert same is not None
-    assert same.product_id == "1080"
+    assert hand_in("Lovely dress", product_id="1080") == first
+    same = stored(first)
+    assert (same.title, same.product_id, same.rating, same.age) == ("Wow", "1080", 5, 30.0)
     assert same.prediction is not None
+    assert hand_in("Lovely dress", title="Wow!") == first
+    assert (stored(first).rating, stored(first).prediction) == (5, None)
     assert hand_in("It fell apart") == first
-    with database.read() as session:
-        replaced = reviews.get_review(session, first)
-    assert replaced is not None
-    assert (replaced.text, replaced.title, replaced.prediction) == ("It fell apart", None, None)
+    replaced = stored(first)
+    assert (replaced.text, replaced.title, replaced.product_id) == ("It fell apart", None, "1080")
+    assert (replaced.rating, replaced.age, replaced.prediction) == (None, None, None)
 
 
 def test_one_external_id_twice_in_a_request_is_refused(database: Database) -> None:
