@@ -89,7 +89,7 @@ def test_artifacts_elsewhere_are_fetched_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("HEMLINE_PORT", "eighty", "HEMLINE_PORT: .*integer"),
+        ("HEMLINE_PORT", "eighty", "HEMLINE_PORT: must be a whole number"),
         ("HEMLINE_PORT", "70000", "HEMLINE_PORT: .*65535"),
         ("HEMLINE_ADMIN_TOKEN", "short", "HEMLINE_ADMIN_TOKEN: .*32 characters"),
         ("HEMLINE_LOG_FORMAT", "xml", "HEMLINE_LOG_FORMAT"),
