@@ -1,4 +1,10 @@
-"""Errors of the worker."""
+"""Errors of the worker, and those of the database that pass by themselves."""
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+"""The database cannot be reached, is locked or has no connection left: not the fault of what was asked of it."""
 
 
 class WorkerError(Exception):
@@ -13,5 +19,19 @@ class NoModelError(WorkerError):
     """No model is in service; the message says what to do."""
 
 
+class NotFiniteError(WorkerError):
+    """The model answered with something that is not a finite number."""
+
+
+class BrokenModelError(WorkerError):
+    """The loaded model reads nothing any more, so this process has to end; no job is to blame."""
+
+
 class AbandonedError(WorkerError):
     """Every claim of the batch was lost or cancelled: its reading stops."""
+
+
+def summary(error: Exception) -> str:
+    """An error in one line; a database's own words without the statement and its values."""
+    said = error.orig if isinstance(error, DBAPIError) else error
+    return f"{type(error).__name__}: {said}"
