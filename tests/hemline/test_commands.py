@@ -140,8 +140,11 @@ def test_predict_says_that_nobody_listens_and_keeps_the_review(migrated: Hemline
     assert [event["name"] for event in migrated("jobs", "show", job["id"], "--json").document["events"]]
 
 
-def test_predict_refuses_an_empty_text(migrated: Hemline) -> None:
-    assert migrated("predict", "--text", "  ").status == 2
+@pytest.mark.parametrize(
+    ("text", "title"), [("  ", "T"), ("x" * 50_001, "T"), ("text", "t" * 501), ("\udcff", "T"), ("text", "\udcff")]
+)
+def test_predict_refuses_what_the_api_refuses(migrated: Hemline, text: str, title: str) -> None:
+    assert migrated("predict", "--text", text, "--title", title).status == 2
     assert migrated("jobs", "list", "--json").document["items"] == []
 
 
