@@ -10,16 +10,21 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Row, Select, case, func, or_, select, tuple_, update
+from sqlalchemy import Row, Select, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from store import reviews as review_store
 from store.database import now
 from store.jobs import JobError, JobKind, JobState, QueueName, record
 from store.reviews import NewPrediction
-from store.schema import Job, JobReview, Review
+from store.schema import Job, JobReview, Review, UtcDateTime, Worker
 
 MAX_CRASHES_ALONE = 5
+POISON = JobError(
+    kind="defect",
+    message=f"The worker died {MAX_CRASHES_ALONE} times while it read this job and nothing else.",
+    hint="Look at the worker's log around these times; retry the job once the cause is mended.",
+)
 
 
 @dataclass(frozen=True)
@@ -178,44 +183,44 @@ def succeed(
             .execution_options(synchronize_session=False)
         )
     )
+    existing = review_store.lock_reviews_of(session, ended)  # somebody may have deleted one since the claim
     for claimed, said in zip(claims, predictions, strict=True):
         if claimed.job_id in ended:
-            _store_said(session, claimed, said, model_version)
+            review_store.store_predictions(
+                session,
+                job_id=claimed.job_id,
+                model_version=model_version,
+                predictions=[
+                    (review.review_id, review.revision, prediction)
+                    for review, prediction in zip(claimed.reviews, said, strict=True)
+                    if (claimed.job_id, review.review_id) in existing
+                ],
+            )
     record(session, sorted(ended), "succeeded", {"model": model_version}, at=at)
     return ended
-
-
-def _store_said(session: Session, claimed: Claim, said: Sequence[NewPrediction], model_version: str) -> None:
-    # Somebody may have deleted a review since the claim.
-    existing = set(session.scalars(select(JobReview.review_id).where(JobReview.job_id == claimed.job_id)))
-    review_store.store_predictions(
-        session,
-        job_id=claimed.job_id,
-        model_version=model_version,
-        predictions=[
-            (review.review_id, review.revision, prediction)
-            for review, prediction in zip(claimed.reviews, said, strict=True)
-            if review.review_id in existing
-        ],
-    )
 
 
 def fail(session: Session, claimed: Claim, error: JobError) -> bool:
     """End a claim with its reason; False when the claim had lapsed."""
     at = now(session)
     values = {"state": JobState.FAILED, "lease_expires_at": None, "finished_at": at, "error": asdict(error)}
-    return _leave(session, claimed, values, event="failed", data={"message": error.message}, at=at)
+    left = _leave(session, claimed, values)
+    if left is not None:
+        record(session, [claimed.job_id], "failed", {"message": error.message}, at=at)
+    return left is not None
 
 
 def confirm_cancel(session: Session, claimed: Claim) -> bool:
     """End a claim that a person asked to cancel; False when the claim had lapsed."""
     at = now(session)
-    values = {"state": JobState.CANCELLED, "lease_expires_at": None, "finished_at": at}
-    return _leave(session, claimed, values, event="cancelled", data={}, at=at)
+    left = _leave(session, claimed, {"state": JobState.CANCELLED, "lease_expires_at": None, "finished_at": at})
+    if left is not None:
+        record(session, [claimed.job_id], "cancelled", {}, at=at)
+    return left is not None
 
 
 def release(session: Session, claimed: Claim, *, run_alone: bool = False, run_after_s: float = 0.0) -> bool:
-    """Hand a claim back unfinished; False when it had lapsed.
+    """Hand a claim back unfinished; False when it had lapsed. A job that a person wants cancelled ends instead.
 
     Args:
         session: a write transaction.
@@ -224,74 +229,76 @@ def release(session: Session, claimed: Claim, *, run_alone: bool = False, run_af
         run_after_s: seconds that must pass before it is claimed again.
     """
     at = now(session)
+    is_unwanted = Job.cancel_requested_at.is_not(None)
     values: dict[str, Any] = {
-        "state": JobState.QUEUED,
+        "state": case((is_unwanted, JobState.CANCELLED), else_=JobState.QUEUED),
+        "finished_at": case((is_unwanted, literal(at, UtcDateTime())), else_=None),
+        "worker_id": case((is_unwanted, Job.worker_id), else_=None),
         "lease_expires_at": None,
-        "worker_id": None,
         "run_after": at + timedelta(seconds=run_after_s) if run_after_s else None,
     }
     if run_alone:
         values["run_alone"] = True
-    return _leave(session, claimed, values, event="released", data={"run_alone": run_alone}, at=at)
+    left = _leave(session, claimed, values)
+    if left is JobState.CANCELLED:
+        record(session, [claimed.job_id], "cancelled", {}, at=at)
+    elif left is not None:
+        record(session, [claimed.job_id], "released", {"run_alone": run_alone}, at=at)
+    return left is not None
 
 
-def _leave(
-    session: Session, claimed: Claim, values: dict[str, Any], *, event: str, data: dict[str, Any], at: datetime
-) -> bool:
-    left = session.scalar(update(Job).where(_held([claimed])).values(**values).returning(Job.id))
-    if left is None:
-        return False
-    record(session, [claimed.job_id], event, data, at=at)
-    return True
+def _leave(session: Session, claimed: Claim, values: dict[str, Any]) -> JobState | None:
+    statement = update(Job).where(_held([claimed])).values(**values).returning(Job.state)
+    left = session.scalar(statement.execution_options(synchronize_session=False))
+    return None if left is None else JobState(left)
 
 
 def sweep(session: Session) -> Swept:
-    """Recover the jobs whose lease lapsed: queue them again, alone; give up on one that keeps crashing alone."""
+    """Recover the jobs whose lease lapsed: queue them again, alone; give up on one that keeps crashing alone.
+
+    A lapse is laid to the job when it ran alone and its worker was never heard of again. A worker that wrote a
+    heartbeat after the lease ran out was alive: it was suspended, or could not reach the database. Whether it lives is
+    not yet known when the sweep comes first, so each lapse is kept with its worker and all are judged again at the
+    next one. A heartbeat's age would not tell them apart: it is as old in a worker that was suspended as in a dead one,
+    and still fresh in one that died with a short lease. A process that is restarted is another worker, with an id of
+    its own.
+    """
     at = now(session)
-    alone = case((Job.claimed_with == 1, 1), else_=0)
+    swept: dict[str, list[str]] = {"cancelled": [], "quarantined": [], "lease_lapsed": []}
     lapsed = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < at)
-    cancelled = session.scalars(
-        update(Job)
-        .where(lapsed, Job.cancel_requested_at.is_not(None))
-        .values(state=JobState.CANCELLED, lease_expires_at=None, finished_at=at)
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    poison = JobError(
-        kind="defect",
-        message=f"The worker died {MAX_CRASHES_ALONE} times while it read this job and nothing else.",
-        hint="Look at the worker's log around these times; retry the job once the cause is mended.",
-    )
-    quarantined = session.scalars(
-        update(Job)
-        .where(lapsed, Job.crashes_alone + alone >= MAX_CRASHES_ALONE)
-        .values(
-            state=JobState.FAILED,
-            lease_expires_at=None,
-            finished_at=at,
-            error=asdict(poison),
-            crashes_alone=Job.crashes_alone + alone,
+    # A job that is locked is being ended or renewed at this moment.
+    for job in session.scalars(select(Job).where(lapsed).order_by(Job.id).with_for_update(skip_locked=True)).all():
+        suspected = _unheard_of(session, job.lapses_alone + _lapse(job))
+        if job.cancel_requested_at is not None:
+            event, values = "cancelled", {"state": JobState.CANCELLED, "finished_at": at}
+        elif len(suspected) >= MAX_CRASHES_ALONE:
+            event, values = "quarantined", {"state": JobState.FAILED, "finished_at": at, "error": asdict(POISON)}
+        else:
+            event, values = "lease_lapsed", {"state": JobState.QUEUED, "worker_id": None, "run_alone": True}
+        session.execute(
+            update(Job).where(Job.id == job.id).values(**values, lease_expires_at=None, lapses_alone=suspected)
         )
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    requeued = session.scalars(
-        update(Job)
-        .where(lapsed)
-        .values(
-            state=JobState.QUEUED,
-            lease_expires_at=None,
-            worker_id=None,
-            run_alone=True,
-            crashes_alone=Job.crashes_alone + alone,
-        )
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    record(session, cancelled, "cancelled", {}, at=at)
-    record(session, quarantined, "quarantined", {"message": poison.message}, at=at)
-    record(session, requeued, "lease_lapsed", {}, at=at)
-    return Swept(tuple(requeued), tuple(quarantined), tuple(cancelled))
+        swept[event].append(job.id)
+    record(session, swept["cancelled"], "cancelled", {}, at=at)
+    record(session, swept["quarantined"], "quarantined", {"message": POISON.message}, at=at)
+    record(session, swept["lease_lapsed"], "lease_lapsed", {}, at=at)
+    return Swept(tuple(swept["lease_lapsed"]), tuple(swept["quarantined"]), tuple(swept["cancelled"]))
+
+
+def _lapse(job: Job) -> list[dict[str, str]]:
+    if job.claimed_with != 1 or job.worker_id is None or job.lease_expires_at is None:
+        return []
+    return [{"worker": job.worker_id, "at": job.lease_expires_at.isoformat()}]
+
+
+def _unheard_of(session: Session, lapses: list[dict[str, str]]) -> list[dict[str, str]]:
+    wanted = select(Worker.id, Worker.heartbeat_at).where(Worker.id.in_([lapse["worker"] for lapse in lapses]))
+    heard = {row.id: row.heartbeat_at for row in session.execute(wanted)}
+    return [
+        lapse
+        for lapse in lapses
+        if lapse["worker"] not in heard or heard[lapse["worker"]] <= datetime.fromisoformat(lapse["at"])
+    ]
 
 
 def anything_ready(session: Session, queue: QueueName) -> bool:

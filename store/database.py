@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, make_url, select
 from sqlalchemy.orm import Session
 
 from store.settings import Settings
@@ -38,7 +38,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A read-only transaction over one snapshot; it never waits for a writer on SQLite."""
+        """A read-only transaction over one snapshot; it never waits for a writer."""
         with Session(self.reader, expire_on_commit=False) as session:
             yield session
 
@@ -60,13 +60,27 @@ def open_database(settings: Settings, *, busy_timeout_s: float = 30.0) -> Databa
         return _open_sqlite(settings, busy_timeout_s)
     writer = create_engine(
         url.set(drivername="postgresql+psycopg"),
+        hide_parameters=True,  # they hold review text, and errors end up in logs
         pool_pre_ping=True,
         pool_size=10,
         max_overflow=10,
         pool_timeout=5,
-        connect_args={"connect_timeout": 5, "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"},
+        connect_args={
+            "connect_timeout": 5,
+            # A time of the first or the last year of the calendar cannot be read in another zone.
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+        },
     )
-    return Database(writer, writer.execution_options(postgresql_readonly=True))
+    event.listen(writer, "handle_error", _withhold_details)
+    return Database(writer, writer.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ"))
+
+
+def _withhold_details(context: ExceptionContext) -> None:
+    # The lines after PostgreSQL's first one quote the whole row that breaks a constraint, so review text too.
+    if getattr(getattr(context.original_exception, "diag", None), "message_detail", None):
+        for error in (context.original_exception, context.sqlalchemy_exception):
+            if error is not None and error.args:
+                error.args = (str(error.args[0]).partition("\n")[0], *error.args[1:])
 
 
 def _open_sqlite(settings: Settings, busy_timeout_s: float) -> Database:
@@ -75,7 +89,12 @@ def _open_sqlite(settings: Settings, busy_timeout_s: float) -> Database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
 
     def engine(begin: str, *, query_only: bool) -> Engine:
-        made = create_engine(url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False}, pool_size=20)
+        made = create_engine(
+            url,
+            hide_parameters=True,  # they hold review text, and errors end up in logs
+            connect_args={"timeout": busy_timeout_s, "check_same_thread": False},
+            pool_size=20,
+        )
 
         def on_connect(connection: SqliteConnection, _record: Any) -> None:
             connection.isolation_level = None  # the driver must not open transactions of its own

@@ -9,10 +9,6 @@ class SettingsError(StoreError):
     """A setting does not parse or is missing; the message names the variable."""
 
 
-class NotMigratedError(StoreError):
-    """The database is not at the newest revision; `hemline migrate` brings it there."""
-
-
 class QueueFullError(StoreError):
     """More jobs wait than the limit allows."""
 
@@ -23,10 +19,6 @@ class UnknownCursorError(StoreError):
 
 class IdempotencyConflictError(StoreError):
     """The same Idempotency-Key came with another body."""
-
-
-class LostClaimError(StoreError):
-    """The lease lapsed and another worker holds the job: its results are refused."""
 
 
 class RepeatedExternalIdError(StoreError):

@@ -139,19 +139,28 @@ def submit_reviews(
     *,
     actor: Actor,
     queue_limit: int,
+    depth: int | None = None,
     idempotency: Idempotency | None = None,
 ) -> Submitted:
     """Store reviews and the job that reads them. Ring the bell after the commit.
 
+    Args:
+        session: a write transaction.
+        reviews: what to read, in order.
+        actor: who asks.
+        queue_limit: jobs that may wait.
+        depth: how many do, where the caller knows it about; else they are counted here, under the write lock.
+        idempotency: the caller's promise about repeats.
+
     Raises:
-        QueueFullError: more than `queue_limit` jobs are queued.
+        QueueFullError: `queue_limit` jobs or more are queued.
         IdempotencyConflictError: the key was used with another body in the last 24 hours.
         RepeatedExternalIdError: two of the reviews carry the same `external_id`.
     """
     job_id = new_job_id()
     if idempotency is not None and (earlier := _earlier_job(session, actor, idempotency)) is not None:
         return Submitted(earlier, _review_ids(session, earlier.id), replayed=True)
-    if _is_full(session, queue_limit):
+    if (n_queued(session, at_most=queue_limit) if depth is None else depth) >= queue_limit:
         raise QueueFullError(f"{queue_limit} jobs are queued already")
     review_ids = review_store.store_reviews(session, reviews)
     at = now(session)
@@ -206,10 +215,10 @@ def _earlier_job(session: Session, actor: Actor, idempotency: Idempotency) -> Jo
     return get(session, row.job_id)
 
 
-def _is_full(session: Session, queue_limit: int) -> bool:
-    # Stops at the limit instead of counting on.
-    beyond = select(Job.id).where(Job.state == JobState.QUEUED).offset(queue_limit - 1).limit(1)
-    return session.scalar(beyond) is not None
+def n_queued(session: Session, *, at_most: int) -> int:
+    """How many jobs wait in all queues; the count stops at `at_most`."""
+    waiting = select(Job.id).where(Job.state == JobState.QUEUED).limit(at_most).subquery()
+    return session.scalar(select(func.count()).select_from(waiting)) or 0
 
 
 def _review_ids(session: Session, job_id: str) -> tuple[int, ...]:
@@ -312,7 +321,7 @@ def retry(session: Session, job_id: str, *, by: str) -> JobView | None:
             state=JobState.QUEUED,
             done=0,
             attempts=0,
-            crashes_alone=0,
+            lapses_alone=[],
             run_alone=False,
             run_after=None,
             error=None,

@@ -3,13 +3,17 @@
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from store.errors import UnknownCursorError
+from store.schema import JOB_ID_LENGTH
 
 Item = TypeVar("Item")
 MAX_LIMIT = 200
+MAX_ROW_ID = 2**63 - 1
+_JOB_ID = re.compile(rf"[0-9a-f]{{{JOB_ID_LENGTH}}}")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ def decode_cursor(cursor: str, kind: type[int] | type[str]) -> int | str:
         key = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error, RecursionError):
         raise UnknownCursorError("cursor: not one that this list gave out") from None
-    if type(key) is not kind or (isinstance(key, int) and not 0 <= key < 2**63):
+    if type(key) is not kind or not _is_id(key):
         raise UnknownCursorError("cursor: not one that this list gave out")
     return key
+
+
+def _is_id(key: int | str) -> bool:
+    # Whatever else a crafted cursor holds, such as NUL or a lone surrogate, must not reach the database.
+    return 0 <= key <= MAX_ROW_ID if isinstance(key, int) else _JOB_ID.fullmatch(key) is not None

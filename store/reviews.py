@@ -1,17 +1,22 @@
 """Reviews and what the model said of them: how they are stored, listed and shown."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, update
+from sqlalchemy.orm import Session, aliased
 
 from store.database import now
 from store.errors import RepeatedExternalIdError
 from store.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
 from store.schema import JobReview, Prediction, Review, ReviewRevision
 
+Columns = TypeVarTuple("Columns")
+
+MAX_TEXT = 50_000  # characters
+MAX_TITLE = 500
 EXTERNAL_IDS_LOCK = 0x68656D  # an arbitrary key, ours alone
 
 
@@ -112,10 +117,24 @@ def _lock_known(session: Session, external_ids: Iterable[str]) -> dict[str, Revi
     if session.get_bind().dialect.name == "postgresql":
         # One writer of external ids at a time, as SQLite has it: two requests must not both insert the same one.
         session.execute(select(func.pg_advisory_xact_lock(EXTERNAL_IDS_LOCK)))
-    rows = session.scalars(
-        select(Review).where(Review.external_id.in_(wanted)).order_by(Review.id).with_for_update()
-    ).all()
+    rows = session.scalars(_locked(select(Review).where(Review.external_id.in_(wanted)))).all()
     return {row.external_id: row for row in rows if row.external_id is not None}
+
+
+def _locked(wanted: Select[*Columns]) -> Select[*Columns]:
+    # Whoever changes several reviews locks them first and in the same order, so that nobody waits in a circle; the
+    # weaker lock lets others refer to them meanwhile. SQLite has one writer at a time and needs none of it.
+    return wanted.order_by(Review.id).with_for_update(key_share=True, of=Review)
+
+
+def lock_reviews_of(session: Session, job_ids: Iterable[str]) -> set[tuple[str, int]]:
+    """Keep the reviews of these jobs as they are until the transaction ends.
+
+    Returns:
+        (job id, review id) for each review that still exists.
+    """
+    wanted = select(JobReview.job_id, Review.id).join(Review, Review.id == JobReview.review_id)
+    return {(row[0], row[1]) for row in session.execute(_locked(wanted.where(JobReview.job_id.in_(job_ids))))}
 
 
 def _insert(session: Session, reviews: Sequence[NewReview], at: datetime) -> list[int]:
@@ -151,8 +170,10 @@ def store_predictions(
 ) -> None:
     """Store what a job's model said; a review whose text was replaced meanwhile keeps waiting for its own reading.
 
+    A job that was asked for earlier and ends later does not hide what the later one said.
+
     Args:
-        session: the transaction that also ends the job.
+        session: the transaction that also ends the job; it has locked the reviews.
         job_id: the job that asked.
         model_version: the model that answered.
         predictions: (review id, the revision that was read, what was said) for each review that still exists.
@@ -178,9 +199,12 @@ def store_predictions(
         for review_id, revision, said in predictions
     ]
     session.execute(insert(Prediction), rows)
+    standing = aliased(Prediction)
+    has_a_later = select(standing.id).where(standing.id == Review.prediction_id, standing.job_id > job_id).exists()
     session.execute(
         update(Review)
         .where(Prediction.job_id == job_id, Prediction.review_id == Review.id, Prediction.revision == Review.revision)
+        .where(~has_a_later)  # job ids sort by time
         .values(prediction_id=Prediction.id)
         .execution_options(synchronize_session=False)
     )
@@ -230,23 +254,26 @@ def get_review(session: Session, review_id: int) -> ReviewView | None:
 
 
 def reviews_of_job(session: Session, job_id: str) -> list[ReviewView]:
-    """The reviews of a job in the order of its request, each with what this job said of it.
+    """The reviews of a job in the order of its request, each with what this job said of it and the text that it read.
 
     Before the job has spoken a review stands without a prediction: an older one would pass for its answer.
     """
     statement = (
-        select(Review, Prediction)
+        select(Review, Prediction, ReviewRevision)
         .join(JobReview, JobReview.review_id == Review.id)
         .outerjoin(Prediction, and_(Prediction.review_id == Review.id, Prediction.job_id == job_id))
+        .outerjoin(
+            ReviewRevision,  # there is none for the text that stands
+            and_(ReviewRevision.review_id == Review.id, ReviewRevision.revision == Prediction.revision),
+        )
         .where(JobReview.job_id == job_id)
         .order_by(JobReview.position)
     )
-    return [_view(row, said) for row, said in session.execute(statement)]
+    return [_as_read(_view(row, said), replaced) for row, said, replaced in session.execute(statement)]
 
 
-def delete_review(session: Session, review_id: int) -> bool:
-    """Delete a review and all that was made of it; False when there is none."""
-    return session.scalar(delete(Review).where(Review.id == review_id).returning(Review.id)) is not None
+def _as_read(review: ReviewView, replaced: ReviewRevision | None) -> ReviewView:
+    return review if replaced is None else replace(review, title=replaced.title, text=replaced.text)
 
 
 def _with_prediction() -> Select[Review, Prediction]:

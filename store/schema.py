@@ -62,7 +62,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: Json, list[str]: Json}  # noqa: RUF012
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: Json, list[str]: Json, list[dict[str, str]]: Json}  # noqa: RUF012
 
 
 class Review(Base):
@@ -138,6 +138,10 @@ class Job(Base):
             "(state IN ('succeeded','failed','cancelled')) = (finished_at IS NOT NULL)", name="final_is_finished"
         ),
         CheckConstraint("state = 'running' OR lease_expires_at IS NULL", name="only_running_is_leased"),
+        CheckConstraint(
+            "state <> 'running' OR lease_expires_at IS NOT NULL OR kind IN ('import','rescore')",  # these have children
+            name="running_leaf_is_leased",
+        ),
         CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_says_why"),
         CheckConstraint("done BETWEEN 0 AND total", name="progress_in_range"),
         Index(None, "queue", "state", "id"),
@@ -162,7 +166,7 @@ class Job(Base):
     fence: Mapped[int] = mapped_column(default=0)
     claimed_with: Mapped[int] = mapped_column(default=0)
     run_alone: Mapped[bool] = mapped_column(default=False)
-    crashes_alone: Mapped[int] = mapped_column(default=0)
+    lapses_alone: Mapped[list[dict[str, str]]] = mapped_column(default=list)  # see store.claims.sweep
     lease_expires_at: Mapped[datetime | None]
     worker_id: Mapped[str | None] = mapped_column(String(64))
     run_after: Mapped[datetime | None]

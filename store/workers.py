@@ -51,6 +51,10 @@ class WorkerView:
     started_at: datetime
     heartbeat_at: datetime
 
+    def serves(self, queue: str) -> bool:
+        """Whether this worker, while it lives, answers the queue's bell with a model."""
+        return queue in self.queues and self.state in {"ready", "busy"}
+
 
 def enrol(session: Session, *, worker_id: str, hostname: str, pid: int, queues: list[str]) -> None:
     """Add a worker that is starting; rows of workers long gone are forgotten."""
@@ -71,19 +75,24 @@ def report(session: Session, worker_id: str, said: WorkerReport) -> None:
 def list_workers(session: Session, *, include_gone: bool = False) -> list[WorkerView]:
     """The workers, newest first; those that stopped or fell silent only when asked for."""
     at = now(session)
-    rows = session.scalars(select(Worker).order_by(Worker.started_at.desc(), Worker.id))
-    views = [_view(row, at) for row in rows]
-    return [view for view in views if include_gone or view.is_alive]
+    wanted = select(Worker).order_by(Worker.started_at.desc(), Worker.id)
+    if not include_gone:
+        wanted = wanted.where(Worker.state != "stopped", Worker.heartbeat_at >= _oldest_alive(at))
+    return [_view(row, at) for row in session.scalars(wanted)]
 
 
 def listening(session: Session, queue: str) -> int:
     """How many living workers with a model serve this queue."""
-    return sum(queue in worker.queues and worker.state in {"ready", "busy"} for worker in list_workers(session))
+    return sum(worker.serves(queue) for worker in list_workers(session))
 
 
 def idle(session: Session, queue: str) -> int:
     """How many living workers serve this queue and have nothing to do."""
     return sum(queue in worker.queues and worker.state == "ready" for worker in list_workers(session))
+
+
+def _oldest_alive(at: datetime) -> datetime:
+    return at - timedelta(seconds=ALIVE_FOR_S)
 
 
 def _view(row: Worker, at: datetime) -> WorkerView:
@@ -94,7 +103,7 @@ def _view(row: Worker, at: datetime) -> WorkerView:
         pid=row.pid,
         queues=tuple(row.queues),
         state=state,
-        is_alive=state != "stopped" and at - row.heartbeat_at <= timedelta(seconds=ALIVE_FOR_S),
+        is_alive=state != "stopped" and row.heartbeat_at >= _oldest_alive(at),
         device=row.device,
         dtype=row.dtype,
         engine=row.engine,

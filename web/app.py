@@ -7,6 +7,7 @@ from flask_wtf import CSRFProtect
 
 from store.database import open_database
 from store.errors import SettingsError
+from store.queues import DepthGauge
 from store.settings import Settings
 from web import gate, health, metrics, openapi, problems, security
 from web.api import fleet as api_fleet
@@ -52,9 +53,11 @@ def create_app(settings: Settings) -> APIFlask:
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.url_map.converters |= {"job_id": JobIdConverter, "row_id": RowIdConverter}
+    database = open_database(settings, busy_timeout_s=BUSY_TIMEOUT_S)
     app.extensions["hemline"] = Site(
         settings=settings,
-        database=open_database(settings, busy_timeout_s=BUSY_TIMEOUT_S),
+        database=database,
+        depth=DepthGauge(database, at_most=settings.queue_limit),
         doorbell=Doorbell(settings),
         waiting=WaitingRoom(settings.web_threads // 2),
     )
@@ -85,9 +88,11 @@ def _config(secret_key: str) -> dict[str, object]:
 def _register_views(app: APIFlask, settings: Settings) -> None:
     limiter = make_limiter(settings)
     csrf = CSRFProtect()
+    # Shared, so that a token has one allowance and not one for each address.
+    per_token = limiter.shared_limit(f"{settings.token_rate_per_minute} per minute", scope="token", key_func=by_token)
     for api in (api_reviews.blueprint, api_jobs.blueprint, api_fleet.blueprint):
         csrf.exempt(api)  # no cookie is looked at there
-        limiter.limit(f"{settings.token_rate_per_minute} per minute", key_func=by_token)(api)
+        per_token(api)
         app.register_blueprint(api)
     for pages in (login, read, reviews, jobs, fleet, docs, health, metrics):
         app.register_blueprint(pages.blueprint)

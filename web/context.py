@@ -7,6 +7,7 @@ from flask import current_app, g
 from store.accounts import Role, UserView
 from store.database import Database
 from store.jobs import Actor
+from store.queues import DepthGauge
 from store.settings import Settings
 from web.waiting_room import WaitingRoom
 from worker.queue import Doorbell
@@ -25,6 +26,7 @@ class Site:
 
     settings: Settings
     database: Database
+    depth: DepthGauge
     doorbell: Doorbell
     waiting: WaitingRoom
 

@@ -17,13 +17,12 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from store.jobs import JobKind, JobState, QueueName
-from store.reviews import NewReview
+from store.reviews import MAX_TEXT, MAX_TITLE, NewReview
 
 MAX_REVIEWS = 1_000
-MAX_TEXT_CHARS = 50_000
-MAX_TITLE_CHARS = 500
 MAX_LABEL_CHARS = 200
 MAX_AGE_YEARS = 120
+REVIEWED_YEARS = range(1970, 2101)
 
 
 class Strict(BaseModel):
@@ -52,18 +51,19 @@ def _instant(value: object) -> datetime:
         raise PydanticCustomError("iso8601", "must be a string such as 2024-05-31 or 2024-05-31T12:00:00Z")
     try:
         parsed = datetime.fromisoformat(value)
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        instant = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         raise PydanticCustomError(
             "iso8601", "is not an ISO 8601 date or time, such as 2024-05-31 or 2024-05-31T12:00:00Z"
         ) from None
+    if instant.year not in REVIEWED_YEARS:
+        raise PydanticCustomError("year", f"must be in the years {REVIEWED_YEARS[0]} to {REVIEWED_YEARS[-1]}")
+    return instant
 
 
 # Lengths are checked first, so that nothing walks through an oversized text.
-Text = Annotated[
-    str, StringConstraints(max_length=MAX_TEXT_CHARS), AfterValidator(_storable), AfterValidator(_not_blank)
-]
-Title = Annotated[str, StringConstraints(max_length=MAX_TITLE_CHARS), AfterValidator(_storable)]
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT), AfterValidator(_storable), AfterValidator(_not_blank)]
+Title = Annotated[str, StringConstraints(max_length=MAX_TITLE), AfterValidator(_storable)]
 Label = Annotated[
     str, StringConstraints(max_length=MAX_LABEL_CHARS), AfterValidator(_storable), AfterValidator(_not_blank)
 ]

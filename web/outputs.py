@@ -59,7 +59,9 @@ class JobOut(Out):
     kind: JobKind
     state: JobState
     queue: QueueName
-    queue_position: Annotated[int | None, Field(description="Jobs before this one; null unless queued.")] = None
+    queue_position: Annotated[
+        int | None, Field(description="Jobs of its queue before this one; null unless queued, and in lists.")
+    ] = None
     params: dict[str, Any]
     done: int
     total: int

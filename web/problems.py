@@ -11,17 +11,16 @@ from flask import Response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
 from pydantic import ValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from store.errors import (
     IdempotencyConflictError,
-    NotMigratedError,
     QueueFullError,
     RepeatedExternalIdError,
     UnknownCursorError,
 )
+from store.outages import outage_of
 from web.errors import FieldError, ProblemError
 from web.limits import retry_after_s
 from web.validation import problem_of
@@ -95,15 +94,19 @@ def _of_rate_limit(error: RateLimitExceeded) -> Response:
     )
 
 
-def _of_database(error: Exception) -> Response:
-    log.error("database_unavailable", error=type(error).__name__, reason=str(error.__cause__ or error)[:200])
-    return answer(
-        ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "The database does not answer. Nothing was stored; try again shortly.",
-            headers={"Retry-After": str(RETRY_AFTER_DATABASE_S)},
-        )
+def _of_database(error: SQLAlchemyError) -> Response:
+    outage = outage_of(error)
+    if outage is None:
+        return _of_defect(error)
+    log.error(
+        "database_unavailable",
+        outage=outage.name,
+        error=type(error).__name__,
+        reason=str(error.__cause__ or error)[:200],
     )
+    # Whether something was stored is unknown: the connection may have broken while the commit was answered.
+    headers = {"Retry-After": str(RETRY_AFTER_DATABASE_S)}
+    return answer(ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, outage, headers=headers))
 
 
 def _of_store(error: Exception) -> Response:
@@ -138,8 +141,7 @@ def register_error_handlers(app: APIFlask) -> None:
     app.register_error_handler(HTTPError, _of_apiflask)
     app.register_error_handler(HTTPException, _of_http)
     app.register_error_handler(RateLimitExceeded, _of_rate_limit)
-    for unavailable in (OperationalError, InterfaceError, PoolTimeoutError, NotMigratedError):
-        app.register_error_handler(unavailable, _of_database)
+    app.register_error_handler(SQLAlchemyError, _of_database)
     for expected in (QueueFullError, RepeatedExternalIdError, IdempotencyConflictError, UnknownCursorError):
         app.register_error_handler(expected, _of_store)
     app.register_error_handler(Exception, _of_defect)

@@ -13,14 +13,17 @@ def submit(reviews: Sequence[NewReview], *, idempotency: Idempotency | None = No
 
     A bell that could not be rung is no error: the job is in the database, and the sweep rings again.
     """
+    depth = site().depth.read()  # before the transaction: counting a long queue would hold the write lock
     with site().database.begin() as db:
         submitted = jobs.submit_reviews(
             db,
             reviews,
             actor=identity().actor,
             queue_limit=site().settings.queue_limit,
+            depth=depth,
             idempotency=idempotency,
         )
     if not submitted.replayed:
+        site().depth.add_one()
         site().doorbell.ring(submitted.job.id, submitted.job.queue)
     return submitted

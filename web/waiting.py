@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import dataclass
 
 from flask import request
 
@@ -22,12 +23,23 @@ def preferred_wait_s() -> int:
     return min(int(found.group(1)), MAX_WAIT_S) if found else 0
 
 
-def wait_for_end(job: JobView, *, timeout_s: float) -> JobView:
-    """Return the job once it is final; as it stands when time is up, too many wait already or the server stops."""
+@dataclass(frozen=True)
+class Waited:
+    """The job when the wait ended, and whether it lasted as long as was asked: until the job's end or the time's."""
+
+    job: JobView
+    is_whole: bool
+
+
+def wait_for_end(job: JobView, *, timeout_s: float) -> Waited:
+    """Wait until the job is final or time is up; shorter when too many wait already or the server stops."""
     if job.state.is_final or timeout_s <= 0:
-        return job
+        return Waited(job, is_whole=timeout_s > 0)
+    deadline = time.monotonic() + timeout_s
     with site().waiting.place() as is_taken:
-        return _poll(job, deadline=time.monotonic() + timeout_s) if is_taken else job
+        if is_taken:
+            job = _poll(job, deadline=deadline)
+    return Waited(job, is_whole=job.state.is_final or time.monotonic() >= deadline)
 
 
 def _poll(job: JobView, *, deadline: float) -> JobView:

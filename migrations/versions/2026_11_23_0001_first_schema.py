@@ -123,7 +123,7 @@ def upgrade() -> None:
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("claimed_with", sa.Integer(), nullable=False),
         sa.Column("run_alone", sa.Boolean(), nullable=False),
-        sa.Column("crashes_alone", sa.Integer(), nullable=False),
+        sa.Column("lapses_alone", JSON_OBJECT, nullable=False),
         sa.Column("lease_expires_at", UTC_TIME),
         sa.Column("worker_id", sa.String(length=64)),
         sa.Column("run_after", UTC_TIME),
@@ -140,6 +140,10 @@ def upgrade() -> None:
             name="ck_jobs_final_is_finished",
         ),
         sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="ck_jobs_failed_says_why"),
+        sa.CheckConstraint(
+            "state <> 'running' OR lease_expires_at IS NOT NULL OR kind IN ('import','rescore')",
+            name="ck_jobs_running_leaf_is_leased",
+        ),
         sa.CheckConstraint("state = 'running' OR lease_expires_at IS NULL", name="ck_jobs_only_running_is_leased"),
         sa.CheckConstraint(
             "state IN ('queued','running','succeeded','failed','cancelled')", name="ck_jobs_state_is_known"

@@ -1,20 +1,26 @@
 """The life cycle of a job, on each kind of database."""
 
+import random
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from store import claims, jobs, models, reviews
+from store import claims, jobs, models, reviews, workers
 from store.claims import Claim
-from store.database import Database
+from store.database import Database, now
 from store.errors import IdempotencyConflictError, QueueFullError, RepeatedExternalIdError, UnknownCursorError
 from store.jobs import Actor, Idempotency, JobError, JobState, JobView, QueueName
 from store.models import NewModelVersion
+from store.queues import DepthGauge
 from store.reviews import NewPrediction, NewReview
-from store.schema import Job, JobReview, Prediction
+from store.schema import Job, JobReview, Prediction, Review
+from store.workers import WorkerReport
 
 ANN = Actor(user_id=None, token_id=7, name="ann@example.org")
 SAID = NewPrediction(
@@ -154,6 +160,71 @@ def test_members_of_a_crashed_batch_run_alone_and_only_the_poison_is_quarantined
     assert ended.error.hint
 
 
+def enrol(database: Database, worker_id: str) -> None:
+    with database.begin() as session:
+        workers.enrol(session, worker_id=worker_id, hostname="here", pid=1, queues=["interactive"])
+
+
+def lapse(database: Database) -> claims.Swept:
+    """Let the leases end between the last heartbeat and now."""
+    with database.begin() as session:
+        session.execute(update(Job).where(Job.state == "running").values(lease_expires_at=now(session)))
+    time.sleep(0.002)
+    with database.begin() as session:
+        return claims.sweep(session)
+
+
+def heartbeat(database: Database, worker_id: str) -> None:
+    with database.begin() as session:
+        workers.report(session, worker_id, WorkerReport("ready"))
+
+
+def test_lapses_of_a_worker_that_lives_on_are_never_counted(database: Database) -> None:
+    job = submit(database, "long")
+    enrol(database, "w-1")
+    for _ in range(2 * claims.MAX_CRASHES_ALONE):
+        assert [claimed.job_id for claimed in claim(database)] == [job.id]
+        assert lapse(database).requeued == (job.id,)  # the sweep may come before the heartbeat
+        heartbeat(database, "w-1")
+    assert succeed(database, claim(database)) == {job.id}
+
+
+def test_five_workers_that_died_over_a_job_quarantine_it_whatever_a_living_one_did(database: Database) -> None:
+    job = submit(database, "poison")
+    enrol(database, "alive")
+    claim(database, by="alive")
+    assert lapse(database).requeued == (job.id,)
+    heartbeat(database, "alive")
+    for n in range(claims.MAX_CRASHES_ALONE):
+        assert look(database, job.id).state is JobState.QUEUED
+        enrol(database, f"dead-{n}")  # its last heartbeat is fresh, as with a short lease
+        claim(database, by=f"dead-{n}")
+        last = lapse(database)
+    assert last.quarantined == (job.id,)
+
+
+def test_a_retried_job_has_its_whole_allowance_again(database: Database) -> None:
+    job = submit(database, "poison")
+    for _ in range(claims.MAX_CRASHES_ALONE):
+        claim(database)
+        last = crash(database)
+    assert last.quarantined == (job.id,)
+    with database.begin() as session:
+        assert jobs.retry(session, job.id, by="ann") is not None
+    claim(database)
+    assert crash(database).requeued == (job.id,)
+
+
+def test_a_leaf_cannot_run_without_a_lease_and_a_parent_can(database: Database) -> None:
+    job = submit(database, "text")
+    claim(database)
+    without_lease = update(Job).where(Job.id == job.id).values(lease_expires_at=None)
+    with pytest.raises(IntegrityError, match="running_leaf_is_leased"), database.begin() as session:
+        session.execute(without_lease)
+    with database.begin() as session:
+        session.execute(without_lease.values(kind="import"))
+
+
 def test_a_waiting_job_is_cancelled_at_once_and_tried_again_on_request(database: Database) -> None:
     job = submit(database, "Lovely dress")
     with database.begin() as session:
@@ -191,6 +262,20 @@ def test_a_job_cancelled_while_its_worker_is_dead_ends_cancelled(database: Datab
     assert crash(database).cancelled == (job.id,)
 
 
+def test_a_job_that_is_unwanted_ends_when_its_worker_hands_it_back(database: Database) -> None:
+    unwanted, wanted = submit(database, "a"), submit(database, "b")
+    held = claim(database)
+    with database.begin() as session:
+        jobs.cancel(session, unwanted.id, by="ann")
+        assert all(claims.release(session, claimed) for claimed in held)
+    ended = look(database, unwanted.id)
+    assert (ended.state, ended.finished_at is not None) == (JobState.CANCELLED, True)
+    assert [claimed.job_id for claimed in claim(database)] == [wanted.id]
+    with database.read() as session:
+        assert [event.name for event in jobs.events(session, unwanted.id)][-1] == "cancelled"
+        assert [event.name for event in jobs.events(session, wanted.id)][-2:] == ["released", "claimed"]
+
+
 def test_a_failed_job_says_why_and_a_released_one_waits_its_time(database: Database) -> None:
     failing, waiting = submit(database, "a"), submit(database, "b")
     held = {c.job_id: c for c in claim(database)}
@@ -217,6 +302,25 @@ def test_equal_requests_side_by_side_make_one_job(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: submit(database, "Lovely dress", idempotency=key).id, range(16)))
     assert len(ids) == 1
+
+
+def test_the_depth_counts_what_was_accepted_here_and_looks_again_after_a_second(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(database, "a")
+    gauge = DepthGauge(database, at_most=3)
+    assert gauge.read() == 1
+    submit(database, "b")
+    assert gauge.read() == 1, "looks once a second at most"
+    gauge.add_one()
+    assert gauge.read() == 2
+    for text in ("c", "d"):
+        submit(database, text)
+    monkeypatch.setattr("store.queues.DEPTH_KEPT_S", 0.0)
+    later = DepthGauge(database, at_most=3)
+    assert later.read() == 3, "counts no further than it must"
+    claim(database)
+    assert later.read() == 0
 
 
 def test_a_full_queue_refuses_and_stores_nothing(database: Database) -> None:
@@ -279,12 +383,78 @@ def test_a_review_that_changed_while_it_was_read_waits_for_its_own_reading(datab
     assert review.prediction is None
 
 
+def test_a_job_shows_the_text_that_it_read_and_not_the_one_that_came_later(database: Database) -> None:
+    def hand_in(text: str, title: str | None) -> str:
+        with database.begin() as session:
+            review = NewReview(text=text, title=title, external_id="x")
+            return jobs.submit_reviews(session, [review], actor=ANN, queue_limit=99).job.id
+
+    def shown(job_id: str) -> list[tuple[str | None, str, bool]]:
+        with database.read() as session:
+            return [(r.title, r.text, r.prediction is not None) for r in reviews.reviews_of_job(session, job_id)]
+
+    first = hand_in("old", "Wow")
+    succeed(database, claim(database))
+    second = hand_in("new", None)
+    assert shown(first) == [("Wow", "old", True)]
+    assert shown(second) == [(None, "new", False)]
+    succeed(database, claim(database))
+    assert shown(second) == [(None, "new", True)]
+
+
+def test_an_earlier_job_that_ends_later_does_not_hide_the_later_one(database: Database) -> None:
+    def hand_in() -> int:
+        with database.begin() as session:
+            review = NewReview(text="same", external_id="x")
+            return jobs.submit_reviews(session, [review], actor=ANN, queue_limit=99).review_ids[0]
+
+    def predicted(review_id: int) -> int | None:
+        with database.read() as session:
+            review = reviews.get_review(session, review_id)
+        return review.prediction.rating if review and review.prediction else None
+
+    def end(held: list[Claim], rating: int) -> None:
+        with database.begin() as session:
+            said = [[replace(SAID, rating=rating)]]
+            assert claims.succeed(session, held, said, model_version="m-1")
+
+    review_id = hand_in()
+    earlier = claim(database)
+    time.sleep(0.002)  # ids sort by the millisecond
+    hand_in()
+    end(claim(database), 4)
+    end(earlier, 2)
+    assert predicted(review_id) == 4
+    time.sleep(0.002)
+    hand_in()
+    end(claim(database), 3)
+    assert predicted(review_id) == 3
+
+
+def test_handing_in_and_reading_the_same_reviews_side_by_side_never_deadlocks(database: Database) -> None:
+    asked = [NewReview(text="t", external_id=f"x-{n}") for n in range(20)]
+
+    def hand_in(n: int) -> None:
+        for _ in range(6):
+            shuffled = random.Random(n).sample(asked, len(asked))
+            with database.begin() as session:
+                jobs.submit_reviews(session, shuffled, actor=ANN, queue_limit=999)
+
+    def read(n: int) -> None:
+        for _ in range(6):
+            succeed(database, claim(database, max_reviews=40, by=f"w-{n}"))
+
+    hand_in(0)
+    with ThreadPoolExecutor(6) as pool:
+        for done in [*(pool.submit(hand_in, n) for n in range(3)), *(pool.submit(read, n) for n in range(3))]:
+            done.result()
+
+
 def test_a_review_that_was_deleted_while_it_was_read_leaves_no_trace(database: Database) -> None:
     job = submit(database, "a", "b")
     held = claim(database)
     with database.begin() as session:
-        assert reviews.delete_review(session, held[0].reviews[0].review_id)
-        assert not reviews.delete_review(session, held[0].reviews[0].review_id)
+        session.execute(delete(Review).where(Review.id == held[0].reviews[0].review_id))
     assert succeed(database, held) == {job.id}
     with database.read() as session:
         assert [review.text for review in reviews.reviews_of_job(session, job.id)] == ["b"]

@@ -26,7 +26,7 @@ def index(query_data: JobListIn) -> JobList:
     """List the jobs that match the filters."""
     with site().database.read() as db:
         page = jobs.list_jobs(db, **dict(query_data))
-        return JobList(items=tuple(job_out(db, job) for job in page.items), next=page.next)
+    return JobList(items=tuple(map(job_out, page.items)), next=page.next)
 
 
 @blueprint.get("/<job_id:job_id>")
@@ -36,7 +36,8 @@ def index(query_data: JobListIn) -> JobList:
 def show(job_id: str) -> JobOut:
     """Show one job as it stands."""
     with site().database.read() as db:
-        return job_out(db, _found(jobs.get(db, job_id), job_id))
+        job = _found(jobs.get(db, job_id), job_id)
+        return job_out(job, queue_position=jobs.queue_position(db, job))
 
 
 @blueprint.get("/<job_id:job_id>/events")
@@ -73,7 +74,7 @@ def cancel(job_id: str) -> JobOut:
         if job is None:
             standing = _found(jobs.get(db, job_id), job_id)
             raise ProblemError(HTTPStatus.CONFLICT, f"Nothing to stop: the job has ended, {standing.state}.")
-        return job_out(db, job)
+    return job_out(job)
 
 
 @blueprint.post("/<job_id:job_id>/retry")
@@ -89,9 +90,9 @@ def retry(job_id: str) -> JobOut:
             raise ProblemError(
                 HTTPStatus.CONFLICT, f"The job is {standing.state}; only a failed or cancelled one can be retried."
             )
-        answer = job_out(db, job)
+        position = jobs.queue_position(db, job)
     site().doorbell.ring(job.id, job.queue)
-    return answer
+    return job_out(job, queue_position=position)
 
 
 def _found(job: JobView | None, job_id: str) -> JobView:

@@ -3,11 +3,14 @@
 import hashlib
 from http import HTTPStatus
 
+import structlog
 from apiflask import APIBlueprint
 from flask import request, url_for
+from sqlalchemy.exc import SQLAlchemyError
 
+from store import jobs
 from store import reviews as review_store
-from store.jobs import Idempotency, JobState
+from store.jobs import Idempotency, JobState, JobView
 from store.reviews import ReviewFilters
 from web.api.views import job_out
 from web.context import site
@@ -19,6 +22,8 @@ from web.submission import submit
 from web.waiting import preferred_wait_s, wait_for_end
 
 MAX_KEY_CHARS = 255
+
+log = structlog.get_logger()
 
 blueprint = APIBlueprint("api_reviews", __name__, url_prefix="/api/v1/reviews", tag="Reviews")
 
@@ -50,19 +55,29 @@ _EXAMPLES = {
 def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, str]]:
     """Store the reviews and the job that reads them; with `Prefer: wait` answer with the predictions if they come."""
     submitted = submit(json_data.to_new(), idempotency=_idempotency())
-    wait_s = preferred_wait_s()
-    job = wait_for_end(submitted.job, timeout_s=wait_s)
-    headers = {"Location": url_for("api_jobs.show", job_id=job.id)}
-    if wait_s:
-        headers["Preference-Applied"] = f"wait={wait_s}"
+    headers = {"Location": url_for("api_jobs.show", job_id=submitted.job.id)}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"
+    try:
+        body, status, applied = _outcome(submitted.job)
+    except SQLAlchemyError as error:
+        # The request is stored. An error now would make the client send it, and a worker read it, once more.
+        log.warning("accepted_without_a_look", job_id=submitted.job.id, error=type(error).__name__)
+        return job_out(submitted.job), HTTPStatus.ACCEPTED, headers
+    return body, status, headers | applied
+
+
+def _outcome(job: JobView) -> tuple[JobOut | Submission, int, dict[str, str]]:
+    wait_s = preferred_wait_s()
+    waited = wait_for_end(job, timeout_s=wait_s)
+    applied = {"Preference-Applied": f"wait={wait_s}"} if waited.is_whole else {}
     with site().database.read() as db:
-        body = job_out(db, job)
-        if not wait_s or job.state is not JobState.SUCCEEDED:
-            return body, HTTPStatus.ACCEPTED, headers
+        if not wait_s or waited.job.state is not JobState.SUCCEEDED:
+            position = jobs.queue_position(db, waited.job)
+            return job_out(waited.job, queue_position=position), HTTPStatus.ACCEPTED, applied
         views = review_store.reviews_of_job(db, job.id)
-    return Submission(job=body, reviews=tuple(map(ReviewOut.model_validate, views))), HTTPStatus.OK, headers
+    reviews = tuple(map(ReviewOut.model_validate, views))
+    return Submission(job=job_out(waited.job), reviews=reviews), HTTPStatus.OK, applied
 
 
 def _idempotency() -> Idempotency | None:

@@ -1,22 +1,20 @@
 """From the store's dataclasses to what the API gives."""
 
 from flask import url_for
-from sqlalchemy.orm import Session
 
-from store import jobs
-from store.jobs import JobKind, JobState, JobView
+from store.jobs import JobKind, JobView
 from web.estimates import eta_s
 from web.outputs import JobErrorOut, JobOut
 
 
-def job_out(db: Session, job: JobView) -> JobOut:
-    """A job with its place in the queue, its expected end and its links."""
+def job_out(job: JobView, *, queue_position: int | None = None) -> JobOut:
+    """A job with its place in the queue where that was looked up, its expected end and its links."""
     return JobOut(
         id=job.id,
         kind=job.kind,
         state=job.state,
         queue=job.queue,
-        queue_position=jobs.queue_position(db, job) if job.state is JobState.QUEUED else None,
+        queue_position=queue_position,
         params=job.params,
         done=job.done,
         total=job.total,
