@@ -1,10 +1,6 @@
-"""Errors of the worker, and those of the database that pass by themselves."""
+"""Errors of the worker, and how an error is told in one line."""
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
-"""The database cannot be reached, is locked or has no connection left: not the fault of what was asked of it."""
+from sqlalchemy.exc import DBAPIError
 
 
 class WorkerError(Exception):

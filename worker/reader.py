@@ -15,8 +15,9 @@ from store import claims
 from store.claims import Claim
 from store.database import Database
 from store.jobs import JobError, QueueName
+from store.outages import outage_of
 from store.reviews import NewPrediction
-from worker.errors import DATABASE_AWAY, AbandonedError, BrokenModelError, NotFiniteError, summary
+from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
 from worker.lease import LeaseKeeper
 from worker.slot import ModelSlot
 
@@ -85,14 +86,15 @@ class Reader:
                 self._record(held, said, keeper)
         except AbandonedError:
             self._give_up(held, keeper)
-        except DATABASE_AWAY as error:
-            log.warning("database_away", reason=summary(error))
-            self._hand_back(held, partial(claims.release, run_after_s=BACK_OFF_S))
         except BrokenModelError:  # an urgent batch met it in the middle of this one
             self._hand_back(held, partial(claims.release, run_after_s=BACK_OFF_S))
             raise
         except SQLAlchemyError as error:
-            self._fail(held, error)
+            if outage_of(error) is None:
+                self._fail(held, error)
+            else:
+                log.warning("database_away", reason=summary(error))
+                self._hand_back(held, partial(claims.release, run_after_s=BACK_OFF_S))
         except Exception as error:  # whatever else the model's code raises, the jobs must not be left running
             self._refuse_broken(predictor, held, error)
             self._fail(held, error)
@@ -159,7 +161,7 @@ class Reader:
                     leave(session, claim)
             except SQLAlchemyError as error:
                 log.warning("claim_not_handed_back", job_id=claim.job_id, reason=summary(error))
-                if isinstance(error, DATABASE_AWAY):
+                if outage_of(error) is not None:
                     return
 
 
