@@ -14,6 +14,10 @@ class AlreadyRunningError(HemlineError):
     """Another `hemline up` holds this HOME."""
 
 
+class SharedFolderError(HemlineError):
+    """A folder that has to be private belongs to, or is open to, somebody else."""
+
+
 class PortTakenError(HemlineError):
     """Something else listens where the web server should."""
 

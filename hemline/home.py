@@ -3,16 +3,18 @@
 import fcntl
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from hemline.errors import AlreadyRunningError, HemlineError
+from hemline.errors import AlreadyRunningError, HemlineError, SharedFolderError
 from store.settings import Settings
 
 # The kernel's limit on a socket's path is 108 bytes on Linux and 104 on macOS.
@@ -37,17 +39,21 @@ class Home:
 
     @property
     def redis_socket(self) -> Path:
-        """Where the embedded Redis listens: under HOME, or in the temporary folder when HOME's path is too long."""
+        """Where the embedded Redis listens: under HOME, or in a folder of our own when HOME's path is too long.
+
+        Raises:
+            SharedFolderError: that folder is somebody else's.
+        """
         socket = self.redis_folder / "redis.sock"
         if len(os.fsencode(socket)) < MAX_SOCKET_PATH:
             return socket
         name = sha256(os.fsencode(self.root)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"hemline-{os.getuid()}-{name}.sock"
+        return _own_temporary_folder() / f"{name}.sock"
 
     @property
     def redis_url(self) -> str:
         """URL of the embedded Redis, with its password."""
-        return f"unix://:{self.secret('redis-password')}@{self.redis_socket}?db=0"
+        return f"unix://:{self.secret('redis-password')}@{quote(str(self.redis_socket))}?db=0"
 
     def create(self) -> None:
         """Make HOME, closed to other users.
@@ -104,6 +110,20 @@ def _unusable(root: Path, reason: str | None) -> HemlineError:
         f"HEMLINE_HOME: {root} cannot hold the state of an installation: {reason}",
         hint="Set HEMLINE_HOME to a folder that this user may create and write to.",
     )
+
+
+def _own_temporary_folder() -> Path:
+    """A folder under the shared temporary one into which no other user can put a socket of his."""
+    folder = Path(tempfile.gettempdir()) / f"hemline-{os.getuid()}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise SharedFolderError(
+            f"{folder} is not a folder that only you can enter",
+            hint="Remove it, or choose an HEMLINE_HOME with a shorter path.",
+        )
+    return folder
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -17,9 +17,10 @@ from hemline.home import Home, with_own_secrets
 from hemline.make_parent import MakeParent
 from hemline.orphans import MARK, end_orphans
 from hemline.output import document
-from hemline.provision import make_first_admin, prepare
-from hemline.readiness import Ready, address, banner, what_is_missing
+from hemline.provision import Prepared, make_first_admin, prepare
+from hemline.readiness import ACCEPTING, READING, Ready, address, banner, sign_in, what_is_missing
 from hemline.supervisor import Group, Program
+from store.accounts import Credentials
 from store.settings import ENV_PREFIX, Settings
 
 STOP_ORDER = ("web", "worker", "sweeper", "redis")
@@ -27,6 +28,7 @@ STOP_ORDER = ("web", "worker", "sweeper", "redis")
 DRAIN_S = {"web": 3.0, "worker": 20.5, "sweeper": 2.0, "redis": 3.0, "starter": 0.5}
 LOOK_EVERY_S = 0.25
 SLOW_START_S = 60.0
+ONE_REQUEST_S = 1.0  # make passes a SIGTERM on that its group got as well: what comes so soon is the same request
 
 
 def up(settings: Settings, *, as_json: bool = False) -> int:
@@ -42,8 +44,8 @@ def up(settings: Settings, *, as_json: bool = False) -> int:
     home = Home.of(settings)
     home.create()
     with home.locked():
+        orphans = end_orphans(home)  # before the port is looked at: one of them may hold it
         refuse_taken_port(settings.host, settings.port)
-        orphans = end_orphans(home)
         console = Console(sys.stderr.fileno() if as_json else sys.stdout.fileno())
         if orphans:
             console.say(f"ended {orphans} processes that an earlier run had left behind")
@@ -99,6 +101,7 @@ class _Installation:
         self._as_json = as_json
         self._group = Group(console.line)
         self._stop = asyncio.Event()
+        self._stop_asked_at = 0.0
         self._hurry = asyncio.Event()
 
     async def run(self) -> int:
@@ -118,7 +121,7 @@ class _Installation:
         return 0
 
     async def _end(self, work: list[asyncio.Future[Any]]) -> None:
-        self._stop.set()
+        self._ask_to_stop()
         for part in work:
             part.cancel()
         self._console.say("stopping")
@@ -130,12 +133,18 @@ class _Installation:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup stays respected
-                loop.add_signal_handler(number, self._on_signal)
+                loop.add_signal_handler(number, self._on_signal, number)
 
-    def _on_signal(self) -> None:
-        if self._stop.is_set():
+    def _on_signal(self, number: signal.Signals) -> None:
+        is_repeated = self._stop.is_set() and time.monotonic() > self._stop_asked_at + ONE_REQUEST_S
+        if is_repeated and number == signal.SIGINT:
             self._hurry.set()
-        self._stop.set()
+        self._ask_to_stop()
+
+    def _ask_to_stop(self) -> None:
+        if not self._stop.is_set():
+            self._stop_asked_at = time.monotonic()
+            self._stop.set()
 
     async def _watch_make(self) -> None:
         make = MakeParent()
@@ -151,11 +160,28 @@ class _Installation:
         environment = environment_of(self._settings, self._home)
         self._keep("web", _hemline("web"), environment)
         self._keep("sweeper", _hemline("sweeper"), environment)
+        # Whoever runs this has to get in even where no model can be installed.
+        first_admin, _ = await asyncio.gather(self._welcome(began), self._start_reading(environment, prepared))
+        await self._wait_until(READING, began)
+        self._announce(Ready(address(self._settings), first_admin, time.monotonic() - began))
+        await self._stop.wait()
+
+    async def _start_reading(self, environment: Mapping[str, str], prepared: Prepared) -> None:
         if prepared.needs_starter:
             await self._install_starter(environment)
         self._keep("worker", _hemline("worker"), environment)
-        await self._announce_when_ready(began)
-        await self._stop.wait()
+
+    async def _welcome(self, began: float) -> Credentials | None:
+        await self._wait_until(ACCEPTING, began)
+        return await asyncio.to_thread(self._make_and_show_admin)
+
+    def _make_and_show_admin(self) -> Credentials | None:
+        # Not before the site answers, and in one go: a start that fails or is interrupted must not lose the password.
+        made = make_first_admin(self._settings)
+        if made is not None:
+            for line in sign_in(self._settings, made):
+                self._console.line("hemline", line)
+        return made
 
     async def _install_starter(self, environment: Mapping[str, str]) -> None:
         self._console.say("installing the starter model")
@@ -165,17 +191,13 @@ class _Installation:
     def _keep(self, name: str, argv: list[str], environment: Mapping[str, str]) -> None:
         self._group.keep(_program(name, argv, environment))
 
-    async def _announce_when_ready(self, began: float) -> None:
+    async def _wait_until(self, what: str, began: float) -> None:
         slow_at = began + SLOW_START_S
-        while (missing := await asyncio.to_thread(what_is_missing, self._settings)) is not None:
+        while (missing := await asyncio.to_thread(what_is_missing, self._settings, what)) is not None:
             if time.monotonic() > slow_at:
                 self._console.say(f"not ready yet: {missing}")
                 slow_at = time.monotonic() + SLOW_START_S
             await asyncio.sleep(LOOK_EVERY_S)
-        after_s = time.monotonic() - began
-        # Only now: the password of an administrator made earlier would be lost with a start that failed.
-        made = await asyncio.to_thread(make_first_admin, self._settings)
-        self._announce(Ready(address(self._settings), made, after_s))
 
     def _announce(self, ready: Ready) -> None:
         if self._as_json:

@@ -6,6 +6,7 @@ from contextlib import suppress
 import psutil
 
 from hemline.home import Home
+from hemline.redis_server import PROGRAMS
 
 MARK = "HEMLINE_UP"  # in the environment of every supervised process: the HOME that it serves
 PATIENCE_S = 5.0
@@ -33,7 +34,7 @@ def _is_ours(process: psutil.Process, home: Home) -> bool:
         if process.environ().get(MARK) == str(home.root):
             return True
         # Redis writes its title over its environment, but it works in its own folder.
-        return process.name() == "redis-server" and process.cwd() == str(home.redis_folder)
+        return process.name() in PROGRAMS and process.cwd() == str(home.redis_folder)
     except psutil.Error:
         return False
 

@@ -11,6 +11,8 @@ from typing import IO
 from store.accounts import Credentials
 from store.settings import Settings
 
+ACCEPTING, READING = "/readyz", "/readyz?all=1"
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -27,10 +29,10 @@ def address(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def what_is_missing(settings: Settings) -> str | None:
-    """What keeps the installation from answering, in words; None when it is ready."""
+def what_is_missing(settings: Settings, what: str) -> str | None:
+    """What keeps the installation from `ACCEPTING` or `READING` reviews, in words; None when it is ready."""
     try:
-        with _open(f"{address(settings)}/readyz?all=1"):
+        with _open(f"{address(settings)}{what}"):
             return None
     except urllib.error.HTTPError as error:
         return _failed_checks(error) or f"the web server answers {error.code}"
@@ -61,12 +63,22 @@ def _failed_checks(error: urllib.error.HTTPError) -> str | None:
         return None
 
 
+def sign_in(settings: Settings, made: Credentials) -> list[str]:
+    """How the operator gets in for the first time; the generated password appears here and never again."""
+    return [
+        "",
+        f"The site answers: {address(settings)}. Sign in with",
+        f"  e-mail    {made.email}",
+        f"  password  {made.password}   (shown this once; only its hash is kept)",
+        "",
+    ]
+
+
 def banner(settings: Settings, ready: Ready) -> list[str]:
-    """What the operator sees once everything answers; the generated password appears here and never again."""
-    lines = ["", f"Hemline is ready after {ready.after_s:.1f} s: {ready.url}"]
-    if ready.first_admin is not None:
-        lines += [
-            f"  e-mail    {ready.first_admin.email}",
-            f"  password  {ready.first_admin.password}   (shown this once; only its hash is kept)",
-        ]
-    return [*lines, f"State is in {shlex.quote(str(settings.home.resolve()))}. Ctrl-C stops everything.", ""]
+    """What the operator sees once everything answers."""
+    return [
+        "",
+        f"Hemline is ready after {ready.after_s:.1f} s: {ready.url}",
+        f"State is in {shlex.quote(str(settings.home.resolve()))}. Ctrl-C stops everything.",
+        "",
+    ]

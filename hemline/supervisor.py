@@ -20,7 +20,7 @@ TETHER = Path(__file__).with_name("tether.py")
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 5.0
 SETTLED_AFTER_S = 20.0  # a child that lived this long starts again without delay
-READ_BYTES = 65_536
+READ_BYTES = 65_536  # also the longest line: one that never ends would fill the memory
 
 Line = Callable[[str, str], None]
 
@@ -91,6 +91,9 @@ class Child:
         try:
             while chunk := await reader.read(READ_BYTES):
                 *lines, rest = (rest + chunk).split(b"\n")
+                if len(rest) >= READ_BYTES:
+                    lines.append(rest)
+                    rest = b""
                 for line in lines:
                     self.line(self.program.name, line.decode(errors="replace"))
         finally:

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from store.errors import SettingsError
@@ -93,7 +93,9 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """URL of the database in use."""
-        return self.database_url or f"sqlite:///{self.home.resolve() / 'hemline.db'}"
+        if self.database_url:
+            return self.database_url
+        return URL.create("sqlite", database=str(self.home.resolve() / "hemline.db")).render_as_string()
 
     @property
     def artifacts(self) -> str:

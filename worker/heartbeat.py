@@ -38,16 +38,22 @@ class Heartbeat:
         self._say("stopped")
 
     def _beat(self) -> None:
-        while not self._enrol():
-            if self._ended.wait(HEARTBEAT_S):
-                return
+        is_enrolled = False
         while True:
-            if self._slot.predictor is None:
-                self._say("failed" if self._slot.error else "starting")
-                self._slot.fill()
-            self._say(self._state())
+            try:
+                is_enrolled = is_enrolled or self._enrol()
+                if is_enrolled:
+                    self._tell()
+            except Exception:  # a worker without a heartbeat looks dead and never loads its model: go on
+                log.exception("heartbeat_failed")
             if self._ended.wait(HEARTBEAT_S):
                 return
+
+    def _tell(self) -> None:
+        if self._slot.predictor is None:
+            self._say("failed" if self._slot.error else "starting")
+            self._slot.fill()
+        self._say(self._state())
 
     def _enrol(self) -> bool:
         try:

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import sys
+import time
 import warnings
 from typing import Any
 
@@ -12,7 +14,10 @@ from celery.exceptions import SecurityWarning
 from store.logs import configure_logs
 from store.settings import Settings
 from worker.app import TASK_READ, make_worker_app
+from worker.errors import BrokenModelError
 from worker.process import PREDICT_QUEUES, DrainFlag, ReadingProcess, start_reading_process
+
+START_AGAIN_AFTER_S = 1.0
 
 log = structlog.get_logger()
 
@@ -51,10 +56,19 @@ def connect(app: Celery, settings: Settings) -> None:
 
     def read(job_id: str) -> None:
         log.info("bell_answered", job_id=job_id)
-        current[0].reader.answer()
+        try:
+            current[0].reader.answer()
+        except BrokenModelError:
+            sys.exit(1)  # Celery's pool forks another process, whose device and memory are fresh
 
     def start(**_: Any) -> None:
-        current[:] = [start_reading_process(settings, draining)]
+        try:
+            current[:] = [start_reading_process(settings, draining)]
+        except Exception:
+            # Celery would only log it and keep a process that can answer no bell; it forks another one at once.
+            log.exception("reading_process_not_started")
+            time.sleep(START_AGAIN_AFTER_S)
+            sys.exit(1)
 
     def stop(**_: Any) -> None:
         for process in current:

@@ -13,6 +13,7 @@ from worker.app import CLIENT_SOCKET_S, TASK_READ, make_client_app
 
 SILENT_AFTER_FAILURE_S = 5.0
 BELL_EXPIRES_S = 3600
+ENOUGH_BELLS = 64  # more than the workers of an installation; a bell wakes one of them, which reads all that waits
 
 log = structlog.get_logger()
 
@@ -31,10 +32,16 @@ class Doorbell:
         self._silent_until = 0.0
 
     def ring(self, job_id: str, queue: QueueName) -> bool:
-        """Ring for a job; False when Redis does not answer, after a second at most."""
+        """Ring for a job, unless enough bells wait for an answer already.
+
+        Returns:
+            False when Redis does not answer, after a second at most.
+        """
         if time.monotonic() < self._silent_until:
             return False
         try:
+            if self._redis.llen(queue) >= ENOUGH_BELLS:
+                return True
             self._app.send_task(TASK_READ, args=[job_id], queue=queue, retry=False, expires=BELL_EXPIRES_S)
         except (KombuError, OperationalError, RedisError, OSError) as error:
             self._silent_until = time.monotonic() + SILENT_AFTER_FAILURE_S

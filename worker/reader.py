@@ -2,24 +2,27 @@
 
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import isfinite
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
-from ml.errors import ModelError
 from ml.inference import Prediction, Predictor, ReviewText
 from store import claims
 from store.claims import Claim
 from store.database import Database
 from store.jobs import JobError, QueueName
+from store.outages import outage_of
 from store.reviews import NewPrediction
-from worker.errors import AbandonedError
+from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
 from worker.lease import LeaseKeeper
 from worker.slot import ModelSlot
 
-DATABASE_BACK_OFF_S = 5.0
+BACK_OFF_S = 5.0  # before jobs are claimed again that a fault which is not theirs kept from being read
+PROBE = (ReviewText(None, "A dress."),)
 
 log = structlog.get_logger()
 
@@ -42,6 +45,9 @@ class Reader:
         """Answer one ring of the bell: read all that waits, people's jobs before bulk.
 
         Harmless when repeated, and when nothing waits. Without a model nothing is claimed: the jobs wait for one.
+
+        Raises:
+            BrokenModelError: the model reads nothing any more; this process has to end.
         """
         predictor = self.slot.fill()
         if predictor is None:
@@ -50,6 +56,8 @@ class Reader:
         try:
             while not self.is_draining() and (held := self._claim(self.queues)):
                 self._read(held, predictor)
+        except SQLAlchemyError as error:  # while claiming: nothing is held, and the sweeper rings again
+            log.warning("nothing_claimed", reason=summary(error))
         finally:
             self.is_busy = False
 
@@ -78,10 +86,17 @@ class Reader:
                 self._record(held, said, keeper)
         except AbandonedError:
             self._give_up(held, keeper)
-        except OperationalError as error:
-            log.warning("database_away", reason=str(error.orig))
-            self._release(held, run_after_s=DATABASE_BACK_OFF_S)
-        except (ModelError, RuntimeError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError) as error:
+        except BrokenModelError:  # an urgent batch met it in the middle of this one
+            self._hand_back(held, partial(claims.release, run_after_s=BACK_OFF_S))
+            raise
+        except SQLAlchemyError as error:
+            if outage_of(error) is None:
+                self._fail(held, error)
+            else:
+                log.warning("database_away", reason=summary(error))
+                self._hand_back(held, partial(claims.release, run_after_s=BACK_OFF_S))
+        except Exception as error:  # whatever else the model's code raises, the jobs must not be left running
+            self._refuse_broken(predictor, held, error)
             self._fail(held, error)
 
     def _between(self, held: list[Claim], keeper: LeaseKeeper, predictor: Predictor) -> Callable[[int], None]:
@@ -113,34 +128,47 @@ class Reader:
         self._give_up([claim for claim in held if claim.job_id in keeper.cancelled], keeper)
 
     def _give_up(self, held: list[Claim], keeper: LeaseKeeper) -> None:
-        for claim in held:
-            with self.database.begin() as session:
-                if claim.job_id in keeper.cancelled:
-                    claims.confirm_cancel(session, claim)
-                else:
-                    claims.release(session, claim)
-
-    def _release(self, held: list[Claim], *, run_after_s: float) -> None:
-        with suppress(OperationalError):  # still away: the leases lapse and the sweep does it
-            for claim in held:
-                with self.database.begin() as session:
-                    claims.release(session, claim, run_after_s=run_after_s)
+        self._hand_back([claim for claim in held if claim.job_id in keeper.cancelled], claims.confirm_cancel)
+        self._hand_back([claim for claim in held if claim.job_id not in keeper.cancelled], claims.release)
 
     def _fail(self, held: list[Claim], error: Exception) -> None:
         log.exception("batch_failed", jobs=[claim.job_id for claim in held])
-        alone = held if len(held) == 1 else []
+        if len(held) == 1:
+            self._hand_back(held, partial(claims.fail, error=_defect(error)))
+        else:
+            self._hand_back(held, partial(claims.release, run_alone=True))
+
+    def _refuse_broken(self, predictor: Predictor, held: list[Claim], error: Exception) -> None:
+        """Tell a model that chokes on these reviews from one that reads nothing any more (lost device, no memory).
+
+        A job that was read alone is not handed back: when its lease lapses, the sweep counts that a worker died of it.
+        """
+        try:
+            for said in predictor.predict(PROBE):
+                _stored(said)
+        except Exception as second:
+            log.exception("model_broken", jobs=[claim.job_id for claim in held], first=summary(error))
+            self.slot.error = f"The model stopped working, and its process ends: {summary(second)}"
+            if len(held) > 1:
+                self._hand_back(held, partial(claims.release, run_alone=True, run_after_s=BACK_OFF_S))
+            raise BrokenModelError(self.slot.error) from error
+
+    def _hand_back(self, held: Sequence[Claim], leave: Callable[[Session, Claim], bool]) -> None:
+        """End or release claims one by one. What cannot be written the sweep repairs once the leases have lapsed."""
         for claim in held:
-            with self.database.begin() as session:
-                if alone:
-                    claims.fail(session, claim, _defect(error))
-                else:
-                    claims.release(session, claim, run_alone=True)
+            try:
+                with self.database.begin() as session:
+                    leave(session, claim)
+            except SQLAlchemyError as error:
+                log.warning("claim_not_handed_back", job_id=claim.job_id, reason=summary(error))
+                if outage_of(error) is not None:
+                    return
 
 
 def _defect(error: Exception) -> JobError:
     return JobError(
         kind="defect",
-        message=f"{type(error).__name__}: {error}",
+        message=summary(error),
         hint="The worker's log has the circumstances. Retry the job; if it fails again, report it with its traceback.",
         traceback="".join(traceback.format_exception(error)),
     )
@@ -156,6 +184,9 @@ def _split(held: Sequence[Claim], said: Sequence[Prediction]) -> list[list[NewPr
 
 
 def _stored(said: Prediction) -> NewPrediction:
+    numbers = (*said.rating_probabilities, said.expected_stars, said.age, said.age_low, said.age_high)
+    if not all(map(isfinite, numbers)):
+        raise NotFiniteError("the model's answer to a review holds a number that is not finite")
     return NewPrediction(
         rating=said.rating,
         rating_probabilities=said.rating_probabilities,

@@ -1,6 +1,7 @@
 """`hemline config`: which settings hold here."""
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from store.settings import Settings
 
 HIDDEN = "********"
+SECRET_IN_QUERY = re.compile(r"([?&][^=&#]*(?:pass|secret|token|key)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
 app = typer.Typer(help="Which settings hold here.", no_args_is_help=True)
 
@@ -69,6 +71,13 @@ def shown(value: object) -> object:
             return HIDDEN
         case Path():
             return str(value)
-        case str() if "://" in value and (password := urlsplit(value).password):
-            return value.replace(f":{password}@", f":{HIDDEN}@", 1)
+        case str() if "://" in value:
+            return _without_password(value)
     return value
+
+
+def _without_password(url: str) -> str:
+    password = urlsplit(url).password
+    if password:
+        url = url.replace(f":{password}@", f":{HIDDEN}@", 1)
+    return SECRET_IN_QUERY.sub(rf"\1{HIDDEN}", url)

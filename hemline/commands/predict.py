@@ -12,10 +12,9 @@ from hemline.output import Json, answer
 if TYPE_CHECKING:
     from store.database import Database
     from store.jobs import JobView
-    from store.reviews import PredictionView
+    from store.reviews import NewReview, PredictionView
 
 LOOK_EVERY_S = 0.1
-MAX_TEXT, MAX_TITLE = 50_000, 500
 
 
 def predict(
@@ -29,13 +28,13 @@ def predict(
     from store.jobs import Actor
     from worker.queue import Doorbell
 
-    _check(text, title)
+    review = _review(text, title)
     settings = opened.settings()
     with opened.migrated_database() as database:
         with database.begin() as session:
             submitted = jobs.submit_reviews(
                 session,
-                [reviews.NewReview(text=text, title=title)],
+                [review],
                 actor=Actor(user_id=None, token_id=None, name="hemline predict"),
                 queue_limit=settings.queue_limit,
             )
@@ -43,20 +42,22 @@ def predict(
             Doorbell(settings).ring(submitted.job.id, submitted.job.queue)
         job = _wait_for(database, submitted.job, within_s=wait)
         with database.read() as session:
-            review = reviews.get_review(session, submitted.review_ids[0])
-    if review is None or review.prediction is None:
+            read = reviews.get_review(session, submitted.review_ids[0])
+    if read is None or read.prediction is None:
         raise HemlineError(f"job {job.id} ended as {job.state}" + (f": {job.error.message}" if job.error else ""))
-    answer(review, text=_in_words(review.prediction), as_json=as_json)
+    answer(read, text=_in_words(read.prediction), as_json=as_json)
 
 
-def _check(text: str, title: str | None) -> None:
-    if not text.strip():
-        raise typer.BadParameter("is empty", param_hint="--text")
-    for name, value, limit in (("--text", text, MAX_TEXT), ("--title", title or "", MAX_TITLE)):
-        if any("\ud800" <= character <= "\udfff" for character in value):  # bytes that were no UTF-8 arrive as these
-            raise typer.BadParameter("is not UTF-8 text", param_hint=name)
-        if len(value) > limit:
-            raise typer.BadParameter(f"has more than {limit:,} characters", param_hint=name)
+def _review(text: str, title: str | None) -> "NewReview":
+    from pydantic import ValidationError
+
+    from web.inputs import ReviewIn
+
+    try:
+        return ReviewIn(text=text, title=title).to_new()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise typer.BadParameter(first["msg"], param_hint=f"--{first['loc'][0]}") from None
 
 
 def _wait_for(database: "Database", job: "JobView", *, within_s: float) -> "JobView":

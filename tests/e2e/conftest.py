@@ -39,13 +39,21 @@ class Installation:
 
     home: Path
     port: int
+    variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] = field(init=False)
     ready_after_s: float = field(init=False)
 
     def start(self) -> None:
-        variables = {"HOME": str(self.home), "PORT": str(self.port), "ADMIN_TOKEN": TOKEN, "LEASE_S": "3"}
-        environment = {**os.environ, **{f"HEMLINE_{name}": value for name, value in variables.items()}}
         began = time.monotonic()
+        self.launch()
+        until(self.is_ready, within_s=READY_WITHIN_S, reason=self.log)
+        self.ready_after_s = time.monotonic() - began
+
+    def launch(self) -> None:
+        """Start it and wait for nothing."""
+        variables = {"HOME": str(self.home), "PORT": str(self.port), "ADMIN_TOKEN": TOKEN, "LEASE_S": "3"}
+        chosen = {**variables, **self.variables}
+        environment = {**os.environ, **{f"HEMLINE_{name}": value for name, value in chosen.items()}}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "hemline", "up"],
@@ -54,15 +62,17 @@ class Installation:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until(self.is_ready, within_s=READY_WITHIN_S, reason=lambda: self.log_path.read_text(errors="replace")[-4000:])
-        self.ready_after_s = time.monotonic() - began
 
     @property
     def log_path(self) -> Path:
         return self.home.with_suffix(".log")
 
+    def log(self) -> str:
+        """What it printed."""
+        return self.log_path.read_text(errors="replace")
+
     def is_ready(self) -> bool:
-        assert self.process.poll() is None, self.log_path.read_text(errors="replace")[-4000:]
+        assert self.process.poll() is None, self.log()
         return self.get("/readyz?all=1").status == 200
 
     def get(self, path: str) -> Answer:

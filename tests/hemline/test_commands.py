@@ -112,8 +112,27 @@ def test_config_hides_secrets_and_says_where_values_come_from(hemline: Hemline) 
     assert values["HEMLINE_PORT"]["from"] == "default"
 
 
+@pytest.mark.parametrize(
+    ("given", "hidden"),
+    [
+        ("postgresql://db/hem?user=a&password=hunter2", f"postgresql://db/hem?user=a&password={HIDDEN}"),
+        ("redis://:pw@cache/0?password=hunter2&db=1", f"redis://:{HIDDEN}@cache/0?password={HIDDEN}&db=1"),
+        ("s3://models?secret_key=hunter2", f"s3://models?secret_key={HIDDEN}"),
+    ],
+)
+def test_a_password_in_a_query_is_hidden(given: str, hidden: str) -> None:
+    assert shown(given) == hidden
+
+
 def test_a_url_without_a_password_is_shown_as_it_is() -> None:
     assert shown("redis://cache:6379/0") == "redis://cache:6379/0"
+
+
+def test_a_home_whose_name_means_something_in_a_url_keeps_its_state(hemline: Hemline, tmp_path: Path) -> None:
+    home = tmp_path / "a b#c?d%41;e"
+    assert hemline("migrate", HEMLINE_HOME=str(home)).status == 0
+    assert (home / "hemline.db").stat().st_size > 0
+    assert [path.name for path in tmp_path.iterdir()] == [home.name]
 
 
 def test_migrating_twice_makes_one_administrator(hemline: Hemline) -> None:
@@ -205,8 +224,11 @@ def test_predict_says_that_nobody_listens_and_keeps_the_review(migrated: Hemline
     assert [event["name"] for event in migrated("jobs", "show", job["id"], "--json").document["events"]]
 
 
-def test_predict_refuses_an_empty_text(migrated: Hemline) -> None:
-    assert migrated("predict", "--text", "  ").status == 2
+@pytest.mark.parametrize(
+    ("text", "title"), [("  ", "T"), ("x" * 50_001, "T"), ("text", "t" * 501), ("\udcff", "T"), ("text", "\udcff")]
+)
+def test_predict_refuses_what_the_api_refuses(migrated: Hemline, text: str, title: str) -> None:
+    assert migrated("predict", "--text", text, "--title", title).status == 2
     assert migrated("jobs", "list", "--json").document["items"] == []
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import psutil
 import pytest
 
-from hemline.supervisor import Child, Group, Program
+from hemline.supervisor import READ_BYTES, Child, Group, Program
 
 T = TypeVar("T")
 
@@ -104,10 +104,21 @@ def test_what_a_dead_child_leaves_behind_is_killed() -> None:
 def test_lines_arrive_whole_and_the_last_one_without_its_end() -> None:
     async def scenario() -> Log:
         log = Log()
-        await Group(log.line).run(program("print('x' * 200_000); print('bye', end='')"))
+        await Group(log.line).run(program("print('x' * 60_000); print('bye', end='')"))
         return log
 
-    assert run(scenario()).of("child") == ["x" * 200_000, "bye"]
+    assert run(scenario()).of("child") == ["x" * 60_000, "bye"]
+
+
+def test_a_line_without_end_is_cut_and_not_kept() -> None:
+    async def scenario() -> Log:
+        log = Log()
+        await Group(log.line).run(program("import sys; sys.stdout.write('x' * 1_000_000)"))
+        return log
+
+    said = run(scenario()).of("child")
+    assert sum(map(len, said)) == 1_000_000
+    assert max(map(len, said)) <= 2 * READ_BYTES
 
 
 def test_a_program_run_once_gives_its_status() -> None:

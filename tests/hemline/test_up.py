@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hemline import redis_server
 from hemline.console import Console
 from hemline.home import Home
 from hemline.orphans import MARK, end_orphans
@@ -51,6 +52,41 @@ def test_orphans_of_this_home_are_ended_and_others_are_not(tmp_path: Path) -> No
         for process in (ours, other):
             process.kill()
             process.wait()
+
+
+def test_an_orphan_that_holds_our_port_does_not_block_the_start(tmp_path: Path) -> None:
+    listens = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True)\n"
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "redis").touch()  # no folder can be made there: the start ends just after what is tested here
+    environment = {**os.environ, "HEMLINE_HOME": str(home)}
+    command = [sys.executable, "-c", listens + "time.sleep(60)"]
+    with subprocess.Popen(
+        command, env={**environment, MARK: str(home.resolve())}, stdout=subprocess.PIPE, text=True
+    ) as orphan:
+        assert orphan.stdout is not None
+        up = [sys.executable, "-m", "hemline", "up", "--port", orphan.stdout.readline().strip()]
+        ended = subprocess.run(up, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert orphan.wait(5) == -signal.SIGTERM
+    assert "ended 1 processes that an earlier run had left behind" in ended.stdout
+    assert "cannot listen" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", redis_server.PROGRAMS)
+def test_an_orphaned_redis_is_found_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    home = Home(tmp_path / "home")
+    home.redis_folder.mkdir(parents=True)
+    program = tmp_path / name
+    program.symlink_to(redis_server.find_program())
+    command = [program, "--port", "0", "--unixsocket", str(tmp_path / "socket")]
+    with subprocess.Popen(command, cwd=home.redis_folder, stdout=subprocess.DEVNULL) as server:
+        try:
+            while not (tmp_path / "socket").exists():
+                time.sleep(0.01)
+            assert end_orphans(home) == 1
+            assert server.wait(5) is not None
+        finally:
+            server.kill()
 
 
 def _wait_until_marked(*processes: subprocess.Popen[bytes]) -> None:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import torch
 
+from ml import artifact, candidate
 from ml.backbones import BackboneName
 from ml.backbones import load as load_backbone
 from ml.inference import Predictor
@@ -22,14 +24,29 @@ VERSION = "small-1"
 
 
 @pytest.fixture(scope="session")
-def predictor() -> Predictor:
-    """A predictor with random weights: what it says is nonsense, how it says it is real."""
+def network() -> DistilBertForReviews:
     torch.manual_seed(0)
-    config = HemlineConfig(
-        dim=16, n_layers=2, n_heads=2, hidden_dim=32, interval_low=[20.0, 0.0], interval_high=[20.0, 0.0]
+    return DistilBertForReviews(
+        HemlineConfig(dim=16, n_layers=2, n_heads=2, hidden_dim=32, interval_low=[20.0, 0.0], interval_high=[20.0, 0.0])
     )
-    tokenizer = load_backbone(BackboneName.TINY).tokenizer()
-    return Predictor(DistilBertForReviews(config), tokenizer, version=VERSION)
+
+
+@pytest.fixture(scope="session")
+def predictor(network: DistilBertForReviews) -> Predictor:
+    """A predictor with random weights: what it says is nonsense, how it says it is real."""
+    return Predictor(network, load_backbone(BackboneName.TINY).tokenizer(), version=VERSION)
+
+
+@pytest.fixture
+def installed(settings: Settings, database: Database, network: DistilBertForReviews) -> Path:
+    """The folder of that small model, which is the active version of this installation."""
+    folder = Path(settings.artifacts) / "models" / VERSION
+    with artifact.replacing(folder) as staging:
+        candidate.write_network(network, load_backbone(BackboneName.TINY).tokenizer_json, staging)
+        artifact.seal(staging, artifact.Manifest(version=VERSION, created="2026-01-01", backbone="tiny"))
+    with database.begin() as session:
+        models.ensure_active(session, NewModelVersion(VERSION, "tiny", f"models/{VERSION}", "0" * 64, None))
+    return folder
 
 
 @dataclass

@@ -12,7 +12,7 @@ from store.jobs import QueueName
 from store.settings import Settings
 from worker.app import broker_url
 from worker.errors import MissingBrokerError
-from worker.queue import Doorbell
+from worker.queue import ENOUGH_BELLS, Doorbell
 
 NOBODY_LISTENS_HERE = "redis://127.0.0.1:1/0"
 
@@ -29,6 +29,15 @@ def test_a_ring_leaves_one_bell_that_carries_the_job_id_alone(settings: Settings
     assert doorbell.ring("job-1", QueueName.BULK)
     assert doorbell.bells(QueueName.BULK) == 1
     assert doorbell.bells(QueueName.INTERACTIVE) == 0
+    doorbell.close()
+
+
+def test_bells_that_nobody_answers_do_not_pile_up(settings: Settings) -> None:
+    doorbell = Doorbell(settings)
+    assert all(doorbell.ring(f"job-{n}", QueueName.BULK) for n in range(ENOUGH_BELLS + 20))
+    assert doorbell.bells(QueueName.BULK) == ENOUGH_BELLS
+    assert doorbell.ring("job-1", QueueName.INTERACTIVE)  # each queue has bells of its own
+    assert doorbell.bells(QueueName.INTERACTIVE) == 1
     doorbell.close()
 
 

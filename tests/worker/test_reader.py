@@ -1,18 +1,25 @@
 """A bell's answer, with a real model and real databases."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ml.inference import Prediction, Predictor, ReviewText
 from store import claims, jobs, reviews
 from store.database import Database
 from store.jobs import Actor, JobState, JobView, QueueName
 from store.reviews import NewReview
+from store.schema import Job
 from store.schema import Prediction as PredictionRow
 from store.settings import Settings
 from tests.worker.conftest import Bench
+from worker.errors import BrokenModelError
 from worker.slot import ModelSlot
 
 MakeBench = Callable[[], Bench]
@@ -159,3 +166,162 @@ def test_a_worker_that_lost_its_lease_drops_what_it_read(make_bench: MakeBench, 
     assert look(database, job_id).worker_id == "w-2"
     with database.read() as session:
         assert session.scalars(select(PredictionRow)).all() == []
+
+
+class Broken:
+    """A predictor whose device is lost once it has met a certain text, as a CUDA fault stays until the process ends."""
+
+    def __init__(self, predictor: Predictor, *, by: str) -> None:
+        self._predictor, self._by, self._is_broken = predictor, by, False
+
+    def predict(self, asked: Sequence[ReviewText], between_batches: Between | None = None) -> list[Prediction]:
+        self._is_broken = self._is_broken or any(self._by in review.text for review in asked)
+        if self._is_broken:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return self._predictor.predict(asked)
+
+
+def break_model(bench: Bench, *, by: str) -> None:
+    predictor = bench.reader.slot.predictor
+    assert predictor is not None
+    bench.reader.slot.predictor = Broken(predictor, by=by)  # type: ignore[assignment]  # same method
+
+
+def test_a_lost_device_ends_the_process_and_is_no_jobs_fault(make_bench: MakeBench, database: Database) -> None:
+    ids = [submit(database, f"Review {n}") for n in range(8)]
+    bench = make_bench()
+    break_model(bench, by="Review 3")
+    with pytest.raises(BrokenModelError, match="illegal memory access"):
+        bench.reader.answer()
+    assert {look(database, job_id).state for job_id in ids} == {JobState.QUEUED}
+    with database.read() as session:
+        rows = session.scalars(select(Job)).all()
+    assert all(row.run_alone and row.run_after is not None for row in rows)
+    assert bench.reader.slot.error is not None
+
+
+def test_a_job_that_was_alone_with_a_lost_device_is_left_for_the_sweep_to_count(
+    make_bench: MakeBench, database: Database
+) -> None:
+    job_id = submit(database, "poison")
+    bench = make_bench()
+    break_model(bench, by="poison")
+    with pytest.raises(BrokenModelError):
+        bench.reader.answer()
+    assert look(database, job_id).state is JobState.RUNNING
+
+
+def test_an_urgent_job_that_meets_a_lost_device_takes_no_bulk_job_along(
+    make_bench: MakeBench, database: Database, predictor: Predictor
+) -> None:
+    bulk = submit(database, *(f"bulk {n}" for n in range(40)))
+    bench = make_bench()
+    lost = Broken(predictor, by="urgent")
+    bench.reader.slot.predictor = Interrupted(  # type: ignore[assignment]
+        lost,  # type: ignore[arg-type]
+        happens=lambda: submit(database, "urgent") and None,
+    )
+    with pytest.raises(BrokenModelError):
+        bench.reader.answer()
+    assert look(database, bulk).state is JobState.QUEUED
+
+
+def test_an_answer_that_is_no_number_is_refused_with_the_true_reason(
+    make_bench: MakeBench, database: Database, predictor: Predictor
+) -> None:
+    class Nonsense:
+        def predict(self, asked: Sequence[ReviewText], between_batches: Between | None = None) -> list[Prediction]:
+            said = predictor.predict(asked)
+            return [
+                replace(one, age=float("nan")) if "strange" in review.text else one
+                for one, review in zip(said, asked, strict=True)
+            ]
+
+    strange, plain = submit(database, "strange"), submit(database, "plain")
+    bench = make_bench()
+    bench.reader.slot.predictor = Nonsense()  # type: ignore[assignment]
+    bench.reader.answer()
+    error = look(database, strange).error
+    assert error is not None
+    assert "not finite" in error.message
+    assert look(database, plain).state is JobState.SUCCEEDED
+
+
+@contextmanager
+def refusing(database: Database, start: str, error: Exception) -> Iterator[None]:
+    """Every statement that starts so is answered with this error."""
+
+    def refuse(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith(start):
+            raise error
+
+    for engine in {database.writer, database.reader}:
+        event.listen(engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        for engine in {database.writer, database.reader}:
+            event.remove(engine, "before_cursor_execute", refuse)
+
+
+CAUSE = Exception("server closed the connection")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("INSERT", {}, CAUSE),
+        InterfaceError("INSERT", {}, CAUSE),
+        PoolTimeoutError("QueuePool limit of size 10 reached"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_database_that_is_away_gets_the_job_back_later(
+    make_bench: MakeBench, database: Database, error: Exception
+) -> None:
+    job_id = submit(database, "text")
+    with refusing(database, "INSERT INTO predictions", error):
+        make_bench().reader.answer()
+    assert look(database, job_id).state is JobState.QUEUED
+    with database.read() as session:
+        assert session.scalars(select(Job.run_after)).one() is not None
+
+
+@pytest.mark.parametrize("kind", [IntegrityError, DataError])
+def test_a_database_that_refuses_the_answer_fails_the_job_with_its_words(
+    make_bench: MakeBench, database: Database, kind: type[IntegrityError] | type[DataError]
+) -> None:
+    refused, fine = submit(database, "refused"), submit(database, "fine")
+    with refusing(database, "INSERT INTO predictions", kind("INSERT", {}, Exception("value out of range"))):
+        make_bench().reader.answer()
+    for job_id in (refused, fine):  # released once, then each alone
+        error = look(database, job_id).error
+        assert error is not None
+        assert error.message == f"{kind.__name__}: value out of range"
+
+
+def test_a_bell_survives_a_database_that_refuses_the_hand_back_too(make_bench: MakeBench, database: Database) -> None:
+    job_id = submit(database, "text")
+    bench = make_bench()
+    refusal = OperationalError("", {}, CAUSE)
+
+    def go_away() -> None:
+        broken.__enter__()
+
+    broken = refusing(database, "UPDATE jobs", refusal)
+    predictor = bench.reader.slot.predictor
+    assert predictor is not None
+    bench.reader.slot.predictor = Interrupted(predictor, happens=go_away)  # type: ignore[assignment]
+    bench.reader.answer()
+    broken.__exit__(None, None, None)
+    assert look(database, job_id).state is JobState.RUNNING  # until its lease lapses
+
+
+def test_a_bell_survives_a_database_that_refuses_to_claim(make_bench: MakeBench, database: Database) -> None:
+    job_id = submit(database, "text")
+    bench = make_bench()
+    with refusing(database, "SELECT jobs", OperationalError("", {}, CAUSE)):
+        bench.reader.answer()
+    assert look(database, job_id).state is JobState.QUEUED
+    bench.reader.answer()
+    assert look(database, job_id).state is JobState.SUCCEEDED
