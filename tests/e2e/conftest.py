@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "end-to-end-token-of-enough-characters"
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,8 @@ class Installation:
 
     def end(self) -> None:
         """Leave nothing behind, whatever the test did."""
+        if not hasattr(self, "process"):
+            return
         family = self.family() if self.process.poll() is None else []
         for process in [*family, self.process]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -163,6 +165,16 @@ def installation() -> Iterator[Installation]:
     """A running installation, shared by the tests of a module."""
     with tempfile.TemporaryDirectory(prefix="hemline-e2e-") as folder:
         made = Installation(Path(folder) / "home", free_port())
-        made.start()
-        yield made
-        made.end()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.end()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Installation]:
+    """An installation for one test, which starts it; nothing of it is left afterwards."""
+    made = Installation(tmp_path / "home", free_port())
+    yield made
+    made.end()

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import Installation, free_port, until
+from tests.e2e.conftest import Installation, until
 
 GLOWING = {
     "title": "My favorite dress ever",
@@ -108,54 +108,43 @@ def test_the_command_line_reads_a_review_of_the_running_installation(installatio
     assert '"rating"' in ended.stdout
 
 
-def test_it_stops_on_an_interrupt_and_starts_again_with_what_it_had(tmp_path: Path) -> None:
-    own = Installation(tmp_path / "home", free_port())
+def test_it_stops_on_an_interrupt_and_starts_again_with_what_it_had(own: Installation) -> None:
     own.start()
-    try:
-        first = own.post("/api/v1/reviews", GLOWING, Prefer="wait=30").body["reviews"][0]
-        assert own.stop(signal.SIGINT) == (0, [])
-        _remove_a_model_file(own.home)
-        own.start()
-        print(f"\nsecond start with a missing model file, ready after {own.ready_after_s:.1f} s")  # noqa: T201
-        assert own.get(f"/api/v1/reviews/{first['id']}").body["prediction"] == first["prediction"]
-        assert own.stop(signal.SIGTERM) == (0, [])
-        own.start()
-        print(f"third start, ready after {own.ready_after_s:.1f} s")  # noqa: T201
-        _kill_the_supervisor(own)
-    finally:
-        own.end()
-
-
-def test_a_termination_that_make_passes_on_as_well_still_drains(tmp_path: Path) -> None:
-    own = Installation(tmp_path / "home", free_port())
+    first = own.post("/api/v1/reviews", GLOWING, Prefer="wait=30").body["reviews"][0]
+    assert own.stop(signal.SIGINT) == (0, [])
+    _remove_a_model_file(own.home)
     own.start()
-    try:
-        texts = [{"text": f"{GLOWING['text']} Bought number {number}. " * 40} for number in range(200)]
-        answer = own.post("/api/v1/reviews", {"reviews": texts})
-        until(lambda: own.get(answer.headers["Location"]).body["state"] == "running", within_s=30)
-        own.process.send_signal(signal.SIGTERM)
-        assert own.stop(signal.SIGTERM) == (0, [])
-        with closing(sqlite3.connect(own.home / "hemline.db")) as database:
-            last = "SELECT name FROM job_events ORDER BY id DESC LIMIT 1"
-            assert database.execute(last).fetchone() == ("released",)  # and not torn from a killed worker
-    finally:
-        own.end()
+    print(f"\nsecond start with a missing model file, ready after {own.ready_after_s:.1f} s")  # noqa: T201
+    assert own.get(f"/api/v1/reviews/{first['id']}").body["prediction"] == first["prediction"]
+    assert own.stop(signal.SIGTERM) == (0, [])
+    own.start()
+    print(f"third start, ready after {own.ready_after_s:.1f} s")  # noqa: T201
+    _kill_the_supervisor(own)
 
 
-def test_without_a_model_its_first_administrator_still_gets_in(tmp_path: Path) -> None:
+def test_a_termination_that_make_passes_on_as_well_still_drains(own: Installation) -> None:
+    own.start()
+    texts = [{"text": f"{GLOWING['text']} Bought number {number}. " * 40} for number in range(200)]
+    answer = own.post("/api/v1/reviews", {"reviews": texts})
+    until(lambda: own.get(answer.headers["Location"]).body["state"] == "running", within_s=30)
+    own.process.send_signal(signal.SIGTERM)
+    assert own.stop(signal.SIGTERM) == (0, [])
+    with closing(sqlite3.connect(own.home / "hemline.db")) as database:
+        last = "SELECT name FROM job_events ORDER BY id DESC LIMIT 1"
+        assert database.execute(last).fetchone() == ("released",)  # and not torn from a killed worker
+
+
+def test_without_a_model_its_first_administrator_still_gets_in(own: Installation, tmp_path: Path) -> None:
     nowhere = tmp_path / "file"
     nowhere.touch()
-    own = Installation(tmp_path / "home", free_port(), {"ADMIN_TOKEN": "", "ARTIFACTS_URL": str(nowhere / "artifacts")})
+    own.variables |= {"ADMIN_TOKEN": "", "ARTIFACTS_URL": str(nowhere / "artifacts")}
     own.launch()
-    try:
-        until(lambda: "password  " in own.log(), within_s=60, reason=own.log)
-        assert own.get("/readyz").status == 200
-        until(lambda: "no starter model" in own.log(), within_s=60, reason=own.log)
-        assert "is ready after" not in own.log()
-        assert own.log().count("admin@localhost") == 1
-        assert own.stop() == (0, [])
-    finally:
-        own.end()
+    until(lambda: "password  " in own.log(), within_s=60, reason=own.log)
+    assert own.get("/readyz").status == 200
+    until(lambda: "no starter model" in own.log(), within_s=60, reason=own.log)
+    assert "is ready after" not in own.log()
+    assert own.log().count("admin@localhost") == 1
+    assert own.stop() == (0, [])
 
 
 def _remove_a_model_file(home: Path) -> None:
