@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from apiflask import APIFlask
 from flask import Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from store import accounts
 from web.context import ROLE_SCOPES, Identity, site
@@ -34,7 +35,7 @@ def needs(*scopes: str) -> Callable[[View], View]:
 
 def guard() -> ResponseReturnValue | None:
     """Before each request: let the public through, find out who asks, and refuse what they may not do."""
-    if request.endpoint in PUBLIC_ENDPOINTS:
+    if (request.endpoint or _endpoint_of_another_method()) in PUBLIC_ENDPOINTS:
         return None
     if request.path.startswith("/api/"):
         g.identity = _by_token()
@@ -45,6 +46,15 @@ def guard() -> ResponseReturnValue | None:
         g.identity = found
     _check_scope(g.identity)
     return None
+
+
+def _endpoint_of_another_method() -> str | None:
+    """The view at this address when it does not take this method: what is public says 405 to a stranger too."""
+    refusal = request.routing_exception
+    if not isinstance(refusal, MethodNotAllowed) or not refusal.valid_methods:
+        return None
+    router = current_app.create_url_adapter(request)
+    return router.match(method=next(iter(refusal.valid_methods)))[0] if router else None
 
 
 def _check_scope(who: Identity) -> None:

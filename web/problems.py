@@ -24,6 +24,7 @@ from store.errors import (
 )
 from web.errors import FieldError, ProblemError
 from web.limits import retry_after_s
+from web.request import TOO_MANY_PARTS
 from web.validation import problem_of
 
 log = structlog.get_logger()
@@ -35,7 +36,7 @@ RETRY_AFTER_DATABASE_S = 5
 _ADVICE = {
     HTTPStatus.NOT_FOUND: "Nothing is at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the 8 MB that we accept.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_MANY_PARTS,  # too many bytes speak for themselves
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something broke on our side. It has been logged.",
 }
 

@@ -1,6 +1,7 @@
 """What bad input gets: an answer that names the field, and nothing stored."""
 
 import json
+import time
 
 import pytest
 from flask.testing import FlaskClient
@@ -100,15 +101,45 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
         b"[" * 200_000,
         b'{"a":' * 200_000,
         b'{"text": "' + b'\\"' * 1_000_000,
+        json.dumps({f"k{n}": 1 for n in range(500_000)}).encode(),
+        json.dumps({"reviews": [{f"k{n}": 1 for n in range(51)}]}).encode(),
     ],
     ids=["empty", "cut off", "a form", "not UTF-8", "key twice", "5,000 digits", "nested 22", "deep lists",
-         "deep objects", "unterminated escapes"],
+         "deep objects", "unterminated escapes", "500,000 keys", "51 keys"],
 )  # fmt: skip
 def test_what_is_not_acceptable_json_is_400(api: FlaskClient, database: Database, body: bytes) -> None:
     answer = api.post("/api/v1/reviews", data=body, content_type="application/json")
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     assert "JSON" in answer.get_json(force=True)["detail"]
     assert n_stored(database) == 0
+
+
+def test_an_empty_body_is_called_empty(api: FlaskClient) -> None:
+    answer = api.post("/api/v1/reviews", data=b" ", content_type="application/json")
+    assert "the body is empty" in answer.get_json(force=True)["detail"]
+
+
+def test_a_batch_of_wrong_fields_is_refused_quickly(api: FlaskClient) -> None:
+    batch = {"reviews": [{f"k{number}": 1 for number in range(50)}] * 1_000}
+    start = time.monotonic()
+    problem = api.post("/api/v1/reviews", json=batch).get_json(force=True)
+    assert (problem["status"], len(problem["errors"])) == (422, 50)
+    assert time.monotonic() - start < 5
+
+
+def test_a_form_that_is_not_utf8_is_400(stranger: FlaskClient) -> None:
+    for form in (b"email=\xff", b"email=%ff"):
+        answer = stranger.post("/login", data=form, content_type="application/x-www-form-urlencoded")
+        assert answer.status_code == 400
+        assert "The form is not UTF-8" in answer.text
+
+
+def test_a_form_of_too_many_fields_says_so(stranger: FlaskClient) -> None:
+    fields = {f"field{n}": "x" for n in range(101)}
+    for kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        answer = stranger.post("/login", data=fields, content_type=kind)
+        assert answer.status_code == 413
+        assert "more than 100 fields" in answer.text
 
 
 def test_twenty_levels_are_parsed_and_then_refused_for_what_they_are(api: FlaskClient) -> None:

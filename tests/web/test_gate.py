@@ -58,6 +58,15 @@ def test_a_stranger_learns_nothing_of_which_addresses_exist(stranger: FlaskClien
     assert stranger.put("/jobs").status_code == 303
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_public_address_says_that_it_does_not_take_a_method(stranger: FlaskClient, method: str) -> None:
+    for path in ("/healthz", "/readyz", "/api/docs", "/api/openapi.json"):
+        answer = stranger.open(path, method=method)
+        assert (answer.status_code, answer.content_type) == (405, "application/problem+json"), path
+        assert "GET" in answer.headers["Allow"]
+    assert stranger.put("/login").status_code == 405
+
+
 def test_a_wrong_token_is_401_and_a_missing_scope_403(app: APIFlask, database: Database) -> None:
     client = app.test_client()
     with database.begin() as db:
