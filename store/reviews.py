@@ -244,6 +244,30 @@ def reviews_of_job(session: Session, job_id: str) -> list[ReviewView]:
     return [_view(row, said) for row, said in session.execute(statement)]
 
 
+def list_reviews_of_job(
+    session: Session, job_id: str, *, limit: int = 50, cursor: str | None = None
+) -> Page[ReviewView]:
+    """One page of what `reviews_of_job` gives.
+
+    Raises:
+        UnknownCursorError: `cursor` is not one of this list.
+    """
+    limit = min(limit, MAX_LIMIT)
+    statement = (
+        select(Review, Prediction, JobReview.position)
+        .join(JobReview, JobReview.review_id == Review.id)
+        .outerjoin(Prediction, and_(Prediction.review_id == Review.id, Prediction.job_id == job_id))
+        .where(JobReview.job_id == job_id)
+        .order_by(JobReview.position)
+        .limit(limit + 1)
+    )
+    if cursor is not None:
+        statement = statement.where(JobReview.position > decode_cursor(cursor, int))
+    found = session.execute(statement).all()
+    views = tuple(_view(row, said) for row, said, _ in found[:limit])
+    return Page(views, encode_cursor(found[limit - 1].position) if len(found) > limit else None)
+
+
 def delete_review(session: Session, review_id: int) -> bool:
     """Delete a review and all that was made of it; False when there is none."""
     return session.scalar(delete(Review).where(Review.id == review_id).returning(Review.id)) is not None

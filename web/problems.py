@@ -7,13 +7,14 @@ from typing import Any
 
 import structlog
 from apiflask import APIFlask, HTTPError
-from flask import Response, render_template, request
+from flask import Response, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
 from pydantic import ValidationError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from store.errors import (
     IdempotencyConflictError,
@@ -70,6 +71,20 @@ def _page(problem: ProblemError) -> Response:
     if request.headers.get("HX-Request"):
         response.headers["X-Problem"] = problem.detail.encode("ascii", "replace").decode().replace("\n", " ")
     return response
+
+
+def of_csrf(_: CSRFError) -> Response:
+    """The answer for a form whose token is not of this session."""
+    return answer(ProblemError(HTTPStatus.BAD_REQUEST, "This page is out of date. Reload it and send again."))
+
+
+def _of_not_found(error: NotFound) -> ResponseReturnValue:
+    """A page's address with a slash at its end is a slip: lead to the page."""
+    router = current_app.create_url_adapter(request)
+    path = "/" + request.path.strip("/")
+    if request.method == "GET" and path != request.path and not wants_problem_json() and router and router.test(path):
+        return redirect(path + request.full_path.removeprefix(request.path).rstrip("?"), HTTPStatus.PERMANENT_REDIRECT)
+    return _of_http(error)
 
 
 def _of_http(error: HTTPException) -> ResponseReturnValue:
@@ -138,6 +153,8 @@ def register_error_handlers(app: APIFlask) -> None:
     app.register_error_handler(ProblemError, answer)
     app.register_error_handler(HTTPError, _of_apiflask)
     app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(NotFound, _of_not_found)
+    app.register_error_handler(CSRFError, of_csrf)
     app.register_error_handler(RateLimitExceeded, _of_rate_limit)
     for unavailable in (OperationalError, InterfaceError, PoolTimeoutError, NotMigratedError):
         app.register_error_handler(unavailable, _of_database)

@@ -74,7 +74,9 @@ def test_a_wait_that_is_over_answers_with_the_job(api: FlaskClient) -> None:
 
 
 @sqlite_only
-@pytest.mark.parametrize("prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=0"])
+@pytest.mark.parametrize(
+    "prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=0", "wait=1e9", "wait=5.9", 'wait="5', "await=5"]
+)
 def test_a_preference_that_says_nothing_is_ignored(api: FlaskClient, prefer: str) -> None:
     assert api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": prefer}).status_code == HTTPStatus.ACCEPTED
 
@@ -155,6 +157,37 @@ def test_jobs_are_filtered_and_paged(api: FlaskClient, staff: Staff) -> None:
     second = api.get(f"/api/v1/jobs?limit=3&cursor={first['next']}").get_json()
     ids = [job["id"] for job in first["items"] + second["items"]]
     assert (len(ids), ids) == (4, sorted(ids, reverse=True))
+
+
+def walk(api: FlaskClient, path: str, limit: int) -> list[object]:
+    """Everything that a list gives, page by page."""
+    items: list[object] = []
+    cursor = ""
+    while True:
+        page = api.get(f"{path}?limit={limit}&cursor={cursor}").get_json()
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        cursor = page["next"]
+
+
+def test_every_list_is_paged(api: FlaskClient, staff: Staff) -> None:
+    texts = [f"Number {number}." for number in range(75)]
+    job = api.post("/api/v1/reviews", json={"reviews": [{"text": text} for text in texts]}).get_json()
+    staff.read_everything()
+    Staff(staff.database).enrol()
+    reviews = job["links"]["reviews"]
+    assert len(api.get(reviews).get_json()["items"]) == 50
+    read = walk(api, reviews, 30)
+    assert [review["text"] for review in read] == texts  # type: ignore[index]
+    for path in (job["links"]["events"], "/api/v1/workers", "/api/v1/queues", "/api/v1/models"):
+        whole = api.get(path).get_json()["items"]
+        assert len(whole) > (path != "/api/v1/models"), path
+        assert walk(api, path, 1) == whole, path
+    for path in (reviews, job["links"]["events"], "/api/v1/workers", "/api/v1/queues", "/api/v1/models"):
+        for wrong in ("limit=0", "limit=201", "cursor=abc", "foo=1"):
+            assert api.get(f"{path}?{wrong}").status_code == 422, (path, wrong)
 
 
 def test_a_job_is_cancelled_once_and_tried_again(api: FlaskClient, staff: Staff) -> None:
