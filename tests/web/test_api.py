@@ -18,6 +18,7 @@ from store.jobs import JobError, QueueName
 from store.settings import Settings
 from tests.web.conftest import PASSWORD, Staff
 from web.app import create_app
+from web.waiting import preferred_wait_s
 
 REVIEW = {"text": "Soft, warm, and true to size.", "title": "Love it", "rating": 5, "product_id": "1077"}
 sqlite_only = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
@@ -75,8 +76,26 @@ def test_a_wait_that_is_over_answers_with_the_job(api: FlaskClient) -> None:
 
 @sqlite_only
 @pytest.mark.parametrize(
-    "prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=0", "wait=1e9", "wait=5.9", 'wait="5', "await=5"]
+    ("prefer", "seconds"),
+    [
+        ("wait=7", 7),
+        ('wait="7"', 7),
+        ("respond-async, wait = 7 ; x=y", 7),
+        ("WAIT=99999999", 30),
+        ("wait=1e9", 0),
+        ("wait=5.9", 0),
+        ("wait=5s", 0),
+        ('wait="5', 0),
+        ("await=5", 0),
+    ],
 )
+def test_only_a_whole_number_is_a_wait(app: APIFlask, prefer: str, seconds: int) -> None:
+    with app.test_request_context(headers={"Prefer": prefer}):
+        assert preferred_wait_s() == seconds
+
+
+@sqlite_only
+@pytest.mark.parametrize("prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=0"])
 def test_a_preference_that_says_nothing_is_ignored(api: FlaskClient, prefer: str) -> None:
     assert api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": prefer}).status_code == HTTPStatus.ACCEPTED
 
