@@ -262,8 +262,29 @@ def reviews_of_job(session: Session, job_id: str) -> list[ReviewView]:
 
     Before the job has spoken a review stands without a prediction: an older one would pass for its answer.
     """
-    statement = (
-        select(Review, Prediction, ReviewRevision)
+    return [_as_read(row, said, replaced) for row, said, replaced, _ in session.execute(_of_job(job_id))]
+
+
+def list_reviews_of_job(
+    session: Session, job_id: str, *, limit: int = 50, cursor: str | None = None
+) -> Page[ReviewView]:
+    """One page of what `reviews_of_job` gives.
+
+    Raises:
+        UnknownCursorError: `cursor` is not one of this list.
+    """
+    limit = min(limit, MAX_LIMIT)
+    statement = _of_job(job_id).limit(limit + 1)
+    if cursor is not None:
+        statement = statement.where(JobReview.position > decode_cursor(cursor, int))
+    found = session.execute(statement).all()
+    views = tuple(_as_read(row, said, replaced) for row, said, replaced, _ in found[:limit])
+    return Page(views, encode_cursor(found[limit - 1].position) if len(found) > limit else None)
+
+
+def _of_job(job_id: str) -> Select[Review, Prediction, ReviewRevision, int]:
+    return (
+        select(Review, Prediction, ReviewRevision, JobReview.position)
         .join(JobReview, JobReview.review_id == Review.id)
         .outerjoin(Prediction, and_(Prediction.review_id == Review.id, Prediction.job_id == job_id))
         .outerjoin(
@@ -273,11 +294,11 @@ def reviews_of_job(session: Session, job_id: str) -> list[ReviewView]:
         .where(JobReview.job_id == job_id)
         .order_by(JobReview.position)
     )
-    return [_as_read(_view(row, said), replaced) for row, said, replaced in session.execute(statement)]
 
 
-def _as_read(review: ReviewView, replaced: ReviewRevision | None) -> ReviewView:
-    return review if replaced is None else replace(review, title=replaced.title, text=replaced.text)
+def _as_read(row: Review, said: Prediction | None, replaced: ReviewRevision | None) -> ReviewView:
+    view = _view(row, said)
+    return view if replaced is None else replace(view, title=replaced.title, text=replaced.text)
 
 
 def _with_prediction() -> Select[Review, Prediction]:

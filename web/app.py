@@ -18,12 +18,11 @@ from web.converters import JobIdConverter, RowIdConverter
 from web.formats import register_formats
 from web.limits import by_address, by_token, make_limiter
 from web.pages import docs, fleet, jobs, login, read, reviews
-from web.request import StrictRequest
+from web.request import MAX_BODY_BYTES, MAX_FORM_PARTS, StrictRequest
 from web.waiting_room import WaitingRoom
 from worker.queue import Doorbell
 
 BUSY_TIMEOUT_S = 5.0  # a request gives up on a locked SQLite file long before a worker does
-MAX_BODY_BYTES = 8 * 1024 * 1024
 YEAR_S = 365 * 24 * 3600  # static files are named with their hash, so they may be kept
 
 
@@ -74,9 +73,8 @@ def create_app(settings: Settings) -> APIFlask:
 def _config(secret_key: str) -> dict[str, object]:
     return {
         "SECRET_KEY": secret_key,
-        "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
         "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
-        "MAX_FORM_PARTS": 100,
+        "MAX_FORM_PARTS": MAX_FORM_PARTS,
         "SEND_FILE_MAX_AGE_DEFAULT": YEAR_S,
         "SESSION_COOKIE_NAME": "hemline",
         "SESSION_COOKIE_HTTPONLY": True,

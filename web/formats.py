@@ -101,5 +101,6 @@ def register_formats(app: Flask) -> None:
     app.add_template_global(between)
     app.add_template_global(asset)
     app.add_template_global(theme)
+    app.add_template_global(wants_fragment)
     app.add_template_global(visitor)
     app.jinja_env.globals["navigation"] = _NAV

@@ -13,10 +13,14 @@ from web.validation import field_errors
 
 _SEPARATOR = re.compile(r"^[ \t]*-{3,}[ \t]*$", re.MULTILINE)
 
+_LABELS = {"text": "Review", "title": "Title"}
+NOTHING_TYPED = "Write or paste a review first."
+OUT_OF_DATE = "This page was out of date and has been renewed. Press Read again."
+
 
 @dataclass(frozen=True)
 class ReadForm:
-    """What was typed, the reviews in it, and what is wrong with them."""
+    """What was typed, the reviews in it, and what is wrong with them, in sentences."""
 
     text: str = ""
     title: str = ""
@@ -33,6 +37,10 @@ class ReadForm:
         reviews, errors = _reviews(bodies, title)
         return cls(text, title, reviews, errors)
 
+    def out_of_date(self) -> "ReadForm":
+        """The same form, to be sent once more."""
+        return ReadForm(self.text, self.title, errors=(FieldError("text", OUT_OF_DATE),))
+
     def error(self, field: str) -> str | None:
         """What is wrong with a field, or None."""
         return next((error.message for error in self.errors if error.field == field), None)
@@ -40,9 +48,13 @@ class ReadForm:
 
 def _reviews(bodies: list[str], title: str) -> tuple[tuple[NewReview, ...], tuple[FieldError, ...]]:
     if len(bodies) > MAX_REVIEWS:
-        return (), (FieldError("text", f"holds {len(bodies):,} reviews; {MAX_REVIEWS:,} at once is the limit"),)
+        return (), (
+            FieldError("text", f"Review: holds {len(bodies):,} reviews; {MAX_REVIEWS:,} at once is the limit."),
+        )
     if len(bodies) > 1 and title:
-        return (), (FieldError("title", "belongs to a single review; leave it empty for several"),)
+        return (), (FieldError("title", "Title: belongs to a single review; leave it empty for several."),)
+    if not any(char.isprintable() and not char.isspace() for body in bodies for char in body):
+        return (), (FieldError("text", NOTHING_TYPED),)
     reviews: list[NewReview] = []
     errors: list[FieldError] = []
     for number, body in enumerate(bodies, start=1):
@@ -50,5 +62,8 @@ def _reviews(bodies: list[str], title: str) -> tuple[tuple[NewReview, ...], tupl
             reviews.append(ReviewIn(text=body, title=title or None).to_new())
         except ValidationError as error:
             which = f"(review {number}) " if len(bodies) > 1 else ""
-            errors += [FieldError(found.field, which + found.message) for found in field_errors(error)]
+            errors += [
+                FieldError(found.field, f"{_LABELS[found.field]}: {which}{found.message}.")
+                for found in field_errors(error)
+            ]
     return tuple(reviews), tuple(errors)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from apiflask import APIFlask
 from flask import Response, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import MethodNotAllowed
 
 from store import accounts
 from web.context import ROLE_SCOPES, Identity, site
@@ -17,6 +18,7 @@ PUBLIC_ENDPOINTS = frozenset(
     {"login.show", "login.sign_in", "static", "health.healthz", "health.readyz", "docs.show", "openapi.spec"}
 )
 LOGIN_KEY = "login"
+SIGN_IN_ELSEWHERE = "You are no longer signed in. Sign in again in another tab, then press Read."
 READING = ("reviews:read", "reviews:write", "jobs")  # whoever may ask for work may look at how it goes
 
 View = TypeVar("View", bound=Callable[..., object])
@@ -34,7 +36,9 @@ def needs(*scopes: str) -> Callable[[View], View]:
 
 def guard() -> ResponseReturnValue | None:
     """Before each request: let the public through, find out who asks, and refuse what they may not do."""
-    if request.endpoint in PUBLIC_ENDPOINTS:
+    if (request.endpoint or _endpoint_of_another_method()) in PUBLIC_ENDPOINTS:
+        if request.endpoint == "docs.show":
+            g.identity = _by_session()  # whoever is signed in finds the way back
         return None
     if request.path.startswith("/api/"):
         g.identity = _by_token()
@@ -45,6 +49,15 @@ def guard() -> ResponseReturnValue | None:
         g.identity = found
     _check_scope(g.identity)
     return None
+
+
+def _endpoint_of_another_method() -> str | None:
+    """The view at this address when it does not take this method: what is public says 405 to a stranger too."""
+    refusal = request.routing_exception
+    if not isinstance(refusal, MethodNotAllowed) or not refusal.valid_methods:
+        return None
+    router = current_app.create_url_adapter(request)
+    return router.match(method=next(iter(refusal.valid_methods)))[0] if router else None
 
 
 def _check_scope(who: Identity) -> None:
@@ -87,6 +100,8 @@ def _to_login() -> ResponseReturnValue:
     if request.path == "/metrics":
         raise _unauthorized("Send an API token of an administrator.")
     wanted = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
+    if request.headers.get("HX-Request") and request.method != "GET":
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, SIGN_IN_ELSEWHERE)  # leaving the page would lose what was typed
     if request.headers.get("HX-Request"):
         return Response(status=HTTPStatus.NO_CONTENT, headers={"HX-Redirect": url_for("login.show")})
     return redirect(url_for("login.show", next=wanted), HTTPStatus.SEE_OTHER)
@@ -97,7 +112,8 @@ def local_path(wanted: str | None) -> str:
     if not wanted or not wanted.startswith("/") or wanted.startswith("//") or not wanted.isprintable():
         return "/"
     parts = urlsplit(wanted)
-    return wanted if not parts.scheme and not parts.netloc and "\\" not in wanted else "/"
+    is_here = not parts.scheme and not parts.netloc and "\\" not in wanted
+    return wanted if is_here and parts.path.rstrip("/") not in {"/login", "/logout"} else "/"
 
 
 def register_gate(app: APIFlask) -> None:

@@ -1,7 +1,8 @@
 """What comes in over HTTP: frozen Pydantic models, strict where JSON says what it means."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -13,6 +14,7 @@ from pydantic import (
     RootModel,
     StringConstraints,
     Tag,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -82,7 +84,7 @@ class ReviewIn(Strict):
     class_name: Label | None = None
     rating: Annotated[int, Field(ge=1, le=5, description="Stars that the shopper gave, 1 to 5.")] | None = None
     age: (
-        Annotated[float, Field(gt=0, le=MAX_AGE_YEARS, allow_inf_nan=False, description="The shopper's age in years.")]
+        Annotated[float, Field(ge=1, le=MAX_AGE_YEARS, allow_inf_nan=False, description="The shopper's age in years.")]
         | None
     ) = None
     reviewed_at: Instant | None = None
@@ -120,6 +122,12 @@ class PageIn(BaseModel):
 
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Annotated[str, StringConstraints(max_length=500)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, data: Any) -> Any:
+        """What a filter form leaves empty means any."""
+        return {name: value for name, value in data.items() if value != ""} if isinstance(data, Mapping) else data
 
 
 Stars = Annotated[int, Field(ge=1, le=5)]

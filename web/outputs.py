@@ -143,14 +143,14 @@ class JobList(Out):
 
 
 class JobEventList(Out):
-    """The whole history of a job, oldest first."""
+    """One page of the history of a job, oldest first."""
 
     items: tuple[JobEventOut, ...]
     next: str | None = None
 
 
 class JobReviewList(Out):
-    """The reviews of a job in the order of its request; a job holds 1,000 at most, so there is one page."""
+    """One page of the reviews of a job, in the order of its request."""
 
     items: tuple[ReviewOut, ...]
     next: str | None = None

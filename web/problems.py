@@ -7,12 +7,13 @@ from typing import Any
 
 import structlog
 from apiflask import APIFlask, HTTPError
-from flask import Response, render_template, request
+from flask import Response, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import RateLimitExceeded
+from flask_wtf.csrf import CSRFError
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from store.errors import (
     IdempotencyConflictError,
@@ -23,6 +24,7 @@ from store.errors import (
 from store.outages import outage_of
 from web.errors import FieldError, ProblemError
 from web.limits import retry_after_s
+from web.request import TOO_MANY_PARTS
 from web.validation import problem_of
 
 log = structlog.get_logger()
@@ -34,7 +36,7 @@ RETRY_AFTER_DATABASE_S = 5
 _ADVICE = {
     HTTPStatus.NOT_FOUND: "Nothing is at this address.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take that method.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than the 8 MB that we accept.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_MANY_PARTS,  # too many bytes speak for themselves
     HTTPStatus.INTERNAL_SERVER_ERROR: "Something broke on our side. It has been logged.",
 }
 
@@ -68,6 +70,20 @@ def _page(problem: ProblemError) -> Response:
     if request.headers.get("HX-Request"):
         response.headers["X-Problem"] = problem.detail.encode("ascii", "replace").decode().replace("\n", " ")
     return response
+
+
+def of_csrf(_: CSRFError) -> Response:
+    """The answer for a form whose token is not of this session."""
+    return answer(ProblemError(HTTPStatus.BAD_REQUEST, "This page is out of date. Reload it and send again."))
+
+
+def _of_not_found(error: NotFound) -> ResponseReturnValue:
+    """A page's address with a slash at its end is a slip: lead to the page."""
+    router = current_app.create_url_adapter(request)
+    path = "/" + request.path.strip("/")
+    if request.method == "GET" and path != request.path and not wants_problem_json() and router and router.test(path):
+        return redirect(path + request.full_path.removeprefix(request.path).rstrip("?"), HTTPStatus.PERMANENT_REDIRECT)
+    return _of_http(error)
 
 
 def _of_http(error: HTTPException) -> ResponseReturnValue:
@@ -140,6 +156,8 @@ def register_error_handlers(app: APIFlask) -> None:
     app.register_error_handler(ProblemError, answer)
     app.register_error_handler(HTTPError, _of_apiflask)
     app.register_error_handler(HTTPException, _of_http)
+    app.register_error_handler(NotFound, _of_not_found)
+    app.register_error_handler(CSRFError, of_csrf)
     app.register_error_handler(RateLimitExceeded, _of_rate_limit)
     app.register_error_handler(SQLAlchemyError, _of_database)
     for expected in (QueueFullError, RepeatedExternalIdError, IdempotencyConflictError, UnknownCursorError):

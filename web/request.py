@@ -1,16 +1,87 @@
-"""The request class: JSON bodies go through the strict parser, whoever reads them."""
+"""The request class: every body is bounded, and JSON and forms are read strictly, whoever reads them."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import IO, Any
+from urllib.parse import parse_qsl
 
 from flask import Request
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.formparser import FormDataParser
+from werkzeug.utils import cached_property
+from werkzeug.wsgi import LimitedStream
 
+from web.connections import SlowClientError
 from web.errors import ProblemError
 from web.strict_json import MalformedJsonError, loads
 
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_FORM_PARTS = 100
+TOO_MANY_PARTS = f"The form has more than {MAX_FORM_PARTS} fields."
+
+
+class Body(LimitedStream):
+    """A request's body: never more than the limit, never less than was announced.
+
+    Werkzeug's stream ends at the limit without a word when the client did not say how much will come.
+
+    Raises:
+        ProblemError: when read: 413 for more than the limit, 400 for broken chunks, 408 for a client that is too slow.
+        ClientDisconnected: when read: the client left in mid-body (400, to nobody).
+    """
+
+    def __init__(self, stream: IO[bytes], *, limit: int, announced: int | None) -> None:
+        super().__init__(stream, limit + 1, is_max=True)  # one byte more tells too much from just enough
+        self._announced = announced or 0
+        if self._announced > limit:
+            self.on_exhausted()
+
+    def readinto(self, b: bytearray) -> int | None:  # type: ignore[override]  # as the base class has it
+        """Read some of it."""
+        try:
+            n_bytes = super().readinto(b)
+        except SlowClientError:
+            raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time.") from None
+        except ParseException:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The chunks of the body are malformed.") from None
+        if self.is_exhausted:
+            self.on_exhausted()
+        return n_bytes
+
+    def on_exhausted(self) -> None:
+        """Refuse a body that goes on after the limit."""
+        raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is larger than the 8 MB that we accept.")
+
+    def on_disconnect(self, error: Exception | None = None) -> None:
+        """Tell the end of a body from a client that left."""
+        if error is not None or self.tell() < self._announced:
+            raise ClientDisconnected
+
+
+class StrictFormParser(FormDataParser):
+    """Forms in UTF-8 only: replaced characters would be stored as if they had been typed."""
+
+    def _parse_urlencoded(self, stream: IO[bytes], *_: object) -> Any:
+        try:
+            fields = parse_qsl(
+                stream.read().decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FORM_PARTS
+            )
+        except UnicodeDecodeError:
+            raise ProblemError(HTTPStatus.BAD_REQUEST, "The form is not UTF-8.") from None
+        except ValueError:
+            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_MANY_PARTS) from None
+        return stream, self.cls(fields), self.cls()
+
 
 class StrictRequest(Request):
-    """A request whose JSON is checked for its type, size and shape before anything sees it."""
+    """A request whose body is checked for its type, size and shape before anything sees it."""
+
+    form_data_parser_class = StrictFormParser
+
+    @cached_property
+    def stream(self) -> Body:  # type: ignore[override]  # a stream as Werkzeug's own, which only casts
+        """The body, bounded."""
+        return Body(self.environ["wsgi.input"], limit=MAX_BODY_BYTES, announced=self.content_length)
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Return the parsed body. The arguments of the base class change nothing: there is one way to read.

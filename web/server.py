@@ -13,6 +13,7 @@ from web.context import Site
 GRACEFUL_S = 20
 KEEP_ALIVE_S = 5
 STUCK_AFTER_S = 60
+MAX_REQUEST_LINE_BYTES = 8190  # gunicorn's own upper bound: a filter that is too long gets a page that says so
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn is untyped
@@ -37,7 +38,7 @@ def _options(settings: Settings) -> dict[str, Any]:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return {
         "bind": f"{host}:{settings.port}",
-        "worker_class": "gthread",
+        "worker_class": "web.connections.PatientWorker",
         "workers": 1,
         "threads": settings.web_threads,
         "preload_app": False,
@@ -45,6 +46,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "timeout": STUCK_AFTER_S,
         "keepalive": KEEP_ALIVE_S,
         "accesslog": None,
+        "limit_request_line": MAX_REQUEST_LINE_BYTES,
         "control_socket_disable": True,
         "proc_name": "hemline-web",
         "post_worker_init": _end_waits_on_stop,

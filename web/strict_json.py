@@ -6,6 +6,7 @@ import re
 from web.errors import WebError
 
 MAX_DEPTH = 20
+MAX_KEYS = 50  # in one object; each unknown one costs an error message
 
 # Possessive, and the closing quote optional: linear on any input, an unterminated string of escapes included.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -21,8 +22,11 @@ def loads(body: bytes) -> object:
     NaN and Infinity come through as floats: no field accepts them, and the field's own check can name it.
 
     Raises:
-        MalformedJsonError: not UTF-8, not JSON, nested deeper than 20, or a key given twice.
+        MalformedJsonError: not UTF-8, not JSON, nested deeper than 20, a key given twice, or an object of
+            more than 50 keys.
     """
+    if not body.strip():
+        raise MalformedJsonError("the body is empty")
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -49,6 +53,8 @@ def _check_depth(text: str) -> None:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > MAX_KEYS:
+        raise MalformedJsonError(f"an object has more than {MAX_KEYS} keys")
     result = dict(pairs)
     if len(result) < len(pairs):
         seen: set[str] = set()

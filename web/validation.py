@@ -29,7 +29,7 @@ _PLAIN = {
     "too_long": "must have at most {max_length:,} items, not {actual_length:,}",
     "too_short": "must not be empty",
     "greater_than": "must be more than {gt:g}",
-    "greater_than_equal": "must be at least {ge}",
+    "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "enum": "must be one of {expected}",
 }

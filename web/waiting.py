@@ -14,13 +14,13 @@ MAX_WAIT_S = 30
 FIRST_LOOK_S = 0.004
 LONGEST_PAUSE_S = 0.05
 
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*(\"?)([0-9]{1,18})\1\s*(?=[,;]|$)", re.IGNORECASE)
 
 
 def preferred_wait_s() -> int:
     """Seconds that the client is willing to wait (`Prefer: wait=N`, RFC 7240), 30 at most, 0 when it did not say."""
     found = _WAIT.search(request.headers.get("Prefer", ""))
-    return min(int(found.group(1)), MAX_WAIT_S) if found else 0
+    return min(int(found.group(2)), MAX_WAIT_S) if found else 0
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,18 @@
 """Real Chromium against the real server; a worker's transitions are made by the test where no model is needed."""
 
 import os
+import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from store import accounts
 from store.database import Database, open_database
 from store.settings import Settings
-from store.upgrade import upgrade
-from tests.web.conftest import EMAIL, PASSWORD, TOKEN, Staff
+from tests.server import running_server
+from tests.web.conftest import EMAIL, PASSWORD, Staff
 from web.assets import build
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -46,41 +41,8 @@ def address(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterato
     """A server of its own, with its settings."""
     build()
     home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = Settings(home=home, port=port, redis_url=redis_url)
-    database = open_database(settings)
-    upgrade(database)
-    with database.begin() as db:
-        accounts.provision_admin(db, email=EMAIL, password=PASSWORD, token=TOKEN)
-    database.dispose()
-    environment = {
-        **os.environ,
-        "HEMLINE_HOME": str(home),
-        "HEMLINE_PORT": str(port),
-        "HEMLINE_REDIS_URL": redis_url,
-        "HEMLINE_SECRET_KEY": "a key for tests only",
-        "HEMLINE_LOGIN_RATE_PER_MINUTE": "1000",
-    }
-    program = "from store.settings import load; from web.server import run; raise SystemExit(run(load()))"
-    server = subprocess.Popen([sys.executable, "-c", program], env=environment)
-    url = f"http://127.0.0.1:{port}"
-    _wait_until_alive(url, server)
-    yield url, settings
-    server.terminate()
-    assert server.wait(25) == 0
-
-
-def _wait_until_alive(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            if httpx.get(f"{url}/healthz").status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
+    with running_server(home, redis_url) as settings:
+        yield f"http://127.0.0.1:{settings.port}", settings
 
 
 @pytest.fixture
@@ -115,8 +77,8 @@ class Watch:
             self.off_the_machine.append(url)
 
     def _said(self, kind: str, words: str) -> None:
-        # Chromium reports a form's 422 as an error; it is an answer.
-        if kind in {"error", "warning"} and "status of 422" not in words:
+        # Chromium reports a form's 422 as an error, and the 401 of a session that ended; they are answers.
+        if kind in {"error", "warning"} and not re.search("(status of|Status Error Code) (422|401)", words):
             self.complaints.append(words)
 
 
@@ -136,9 +98,14 @@ def context(chromium: Browser, address: tuple[str, Settings]) -> Iterator[Browse
 def page(context: BrowserContext) -> Page:
     """A page of somebody who has signed in."""
     made = context.new_page()
-    made.goto("/login")
-    made.get_by_label("E-mail").fill(EMAIL)
-    made.get_by_label("Password").fill(PASSWORD)
-    made.get_by_role("button", name="Sign in").click()
-    made.wait_for_url("**/")
+    sign_in(made)
     return made
+
+
+def sign_in(page: Page) -> None:
+    """Fill in the form and arrive at the home page."""
+    page.goto("/login")
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")

@@ -20,6 +20,7 @@ from store.jobs import JobError, QueueName
 from store.settings import Settings
 from tests.web.conftest import PASSWORD, Browser, Staff
 from web.app import create_app
+from web.waiting import preferred_wait_s
 
 REVIEW = {"text": "Soft, warm, and true to size.", "title": "Love it", "rating": 5, "product_id": "1077"}
 sqlite_only = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
@@ -120,6 +121,26 @@ def test_a_wait_that_is_over_answers_with_the_job(api: FlaskClient) -> None:
 
 
 @sqlite_only
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=7", 7),
+        ('wait="7"', 7),
+        ("respond-async, wait = 7 ; x=y", 7),
+        ("WAIT=99999999", 30),
+        ("wait=1e9", 0),
+        ("wait=5.9", 0),
+        ("wait=5s", 0),
+        ('wait="5', 0),
+        ("await=5", 0),
+    ],
+)
+def test_only_a_whole_number_is_a_wait(app: APIFlask, prefer: str, seconds: int) -> None:
+    with app.test_request_context(headers={"Prefer": prefer}):
+        assert preferred_wait_s() == seconds
+
+
+@sqlite_only
 @pytest.mark.parametrize("prefer", ["wait=x", "wait=-1", "wait", "respond-async", "wait=0"])
 def test_a_preference_that_says_nothing_is_ignored(api: FlaskClient, prefer: str) -> None:
     assert api.post("/api/v1/reviews", json=REVIEW, headers={"Prefer": prefer}).status_code == HTTPStatus.ACCEPTED
@@ -204,6 +225,37 @@ def test_jobs_are_filtered_and_paged(api: FlaskClient, staff: Staff) -> None:
     second = api.get(f"/api/v1/jobs?limit=3&cursor={first['next']}").get_json()
     ids = [job["id"] for job in first["items"] + second["items"]]
     assert (len(ids), ids) == (4, sorted(ids, reverse=True))
+
+
+def walk(api: FlaskClient, path: str, limit: int) -> list[object]:
+    """Everything that a list gives, page by page."""
+    items: list[object] = []
+    cursor = ""
+    while True:
+        page = api.get(f"{path}?limit={limit}&cursor={cursor}").get_json()
+        assert len(page["items"]) <= limit
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        cursor = page["next"]
+
+
+def test_every_list_is_paged(api: FlaskClient, staff: Staff) -> None:
+    texts = [f"Number {number}." for number in range(75)]
+    job = api.post("/api/v1/reviews", json={"reviews": [{"text": text} for text in texts]}).get_json()
+    staff.read_everything()
+    Staff(staff.database).enrol()
+    reviews = job["links"]["reviews"]
+    assert len(api.get(reviews).get_json()["items"]) == 50
+    read = walk(api, reviews, 30)
+    assert [review["text"] for review in read] == texts  # type: ignore[index]
+    for path in (job["links"]["events"], "/api/v1/workers", "/api/v1/queues", "/api/v1/models"):
+        whole = api.get(path).get_json()["items"]
+        assert len(whole) > (path != "/api/v1/models"), path
+        assert walk(api, path, 1) == whole, path
+    for path in (reviews, job["links"]["events"], "/api/v1/workers", "/api/v1/queues", "/api/v1/models"):
+        for wrong in ("limit=0", "limit=201", "cursor=abc", "foo=1"):
+            assert api.get(f"{path}?{wrong}").status_code == 422, (path, wrong)
 
 
 def test_a_job_is_cancelled_once_and_tried_again(api: FlaskClient, staff: Staff) -> None:

@@ -1,6 +1,8 @@
 """What bad input gets: an answer that names the field, and nothing stored."""
 
 import json
+import re
+import time
 
 import pytest
 from flask.testing import FlaskClient
@@ -54,6 +56,7 @@ def one(**fields: object) -> str:
         ('{"text": "a", "rating": ' + "9" * 4_000 + "}", "rating"),
         (one(age=-1), "age"),
         (one(age=0), "age"),
+        (one(age=0.4), "age"),
         (one(age=121), "age"),
         (one(age="40"), "age"),
         ('{"text": "a", "age": ' + "9" * 4_000 + "}", "age"),
@@ -104,15 +107,45 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(
         b"[" * 200_000,
         b'{"a":' * 200_000,
         b'{"text": "' + b'\\"' * 1_000_000,
+        json.dumps({f"k{n}": 1 for n in range(500_000)}).encode(),
+        json.dumps({"reviews": [{f"k{n}": 1 for n in range(51)}]}).encode(),
     ],
     ids=["empty", "cut off", "a form", "not UTF-8", "key twice", "5,000 digits", "nested 22", "deep lists",
-         "deep objects", "unterminated escapes"],
+         "deep objects", "unterminated escapes", "500,000 keys", "51 keys"],
 )  # fmt: skip
 def test_what_is_not_acceptable_json_is_400(api: FlaskClient, database: Database, body: bytes) -> None:
     answer = api.post("/api/v1/reviews", data=body, content_type="application/json")
     assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
     assert "JSON" in answer.get_json(force=True)["detail"]
     assert n_stored(database) == 0
+
+
+def test_an_empty_body_is_called_empty(api: FlaskClient) -> None:
+    answer = api.post("/api/v1/reviews", data=b" ", content_type="application/json")
+    assert "the body is empty" in answer.get_json(force=True)["detail"]
+
+
+def test_a_batch_of_wrong_fields_is_refused_quickly(api: FlaskClient) -> None:
+    batch = {"reviews": [{f"k{number}": 1 for number in range(50)}] * 1_000}
+    start = time.thread_time()
+    problem = api.post("/api/v1/reviews", json=batch).get_json(force=True)
+    assert (problem["status"], len(problem["errors"])) == (422, 50)
+    assert time.thread_time() - start < 2, "nobody else is answered meanwhile"
+
+
+def test_a_form_that_is_not_utf8_is_400(stranger: FlaskClient) -> None:
+    for form in (b"email=\xff", b"email=%ff"):
+        answer = stranger.post("/login", data=form, content_type="application/x-www-form-urlencoded")
+        assert answer.status_code == 400
+        assert "The form is not UTF-8" in answer.text
+
+
+def test_a_form_of_too_many_fields_says_so(stranger: FlaskClient) -> None:
+    fields = {f"field{n}": "x" for n in range(101)}
+    for kind in ("multipart/form-data", "application/x-www-form-urlencoded"):
+        answer = stranger.post("/login", data=fields, content_type=kind)
+        assert answer.status_code == 413
+        assert "more than 100 fields" in answer.text
 
 
 def test_twenty_levels_are_parsed_and_then_refused_for_what_they_are(api: FlaskClient) -> None:
@@ -140,14 +173,37 @@ def test_the_largest_allowed_review_is_accepted(api: FlaskClient, database: Data
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=x", "cursor=abc", "cursor=%00", "cursor=Ing", "rating=9", "q=%00", "foo=1"],
+    ["limit=0", "limit=201", "limit=x", "cursor=abc", "cursor=%00", "cursor=Ing", "rating=9", "q=%00"],
 )
 def test_a_wrong_query_is_422_on_the_list(api: FlaskClient, browser: Browser, query: str) -> None:
     answer = api.get(f"/api/v1/reviews?{query}")
     assert answer.status_code == 422
     assert answer.get_json(force=True)["errors"][0]["field"] == query.partition("=")[0]
-    page = browser.get(f"/reviews?{query}")
+    page = browser.get(f"/reviews?{query}&product_id=1077")
     assert (page.status_code, page.mimetype) == (422, "text/html")
+    assert 'class="notice is-bad"' in page.text
+    assert 'name="product_id" value="1077"' in page.text, "the form is there, with the rest of what was asked"
+
+
+def test_an_unknown_parameter_is_422_for_a_program_and_nothing_for_a_page(api: FlaskClient, browser: Browser) -> None:
+    assert api.get("/api/v1/reviews?foo=1").status_code == 422
+    for path in ("/reviews", "/jobs"):
+        assert browser.get(f"{path}?utm_source=mail").status_code == 200
+
+
+def test_an_empty_filter_means_any(api: FlaskClient, browser: Browser) -> None:
+    for query in ("state=&kind=&queue=", "limit=&cursor="):
+        assert api.get(f"/api/v1/jobs?{query}").status_code == 200
+        assert browser.get(f"/jobs?{query}").status_code == 200
+
+
+def test_a_wrong_filter_is_named_in_words_beside_the_form(browser: Browser) -> None:
+    assert "Shopper gave: must be at most 5." in browser.get("/reviews?rating=9").text
+    too_long = browser.get("/reviews?q=" + "x" * 201)
+    assert "Words: must have at most 200 characters." in too_long.text
+    assert "x" * 201 in too_long.text
+    assert "not there any more" in browser.get("/jobs?cursor=Ing").text
+    assert "State: must be one of" in browser.get("/jobs?state=nonsense").text
 
 
 @pytest.mark.parametrize("key", ["\ud800", "\x00", "x" * 32, "0" * 31])
@@ -161,8 +217,9 @@ def test_a_crafted_cursor_is_422_on_the_jobs(api: FlaskClient, browser: Browser,
 @pytest.mark.parametrize(
     ("text", "title", "message"),
     [
-        ("", "", "must not be empty"),
-        ("  \n---\n ", "", "must not be empty"),
+        ("", "", "Write or paste a review first."),
+        ("  \n---\n ", "", "Write or paste a review first."),
+        ("\u200b", "", "Write or paste a review first."),
         ("x" * 50_001, "", "at most 50,000 characters"),
         ("a\x00b", "", "NUL"),
         ("Fits.", "t" * 501, "at most 500 characters"),
@@ -178,6 +235,7 @@ def test_the_form_comes_back_with_its_message(
     assert answer.status_code == 422
     assert message in answer.text
     assert 'aria-invalid="true"' in answer.text
+    assert len(re.findall(r'<(?:input|textarea)[^>]* aria-invalid="true"[^>]* autofocus', answer.text)) == 1
     assert n_stored(database) == 0
     fragment = browser.post("/", headers={"HX-Request": "true"}, text=text, title=title)
     assert (fragment.status_code, fragment.headers["HX-Retarget"]) == (422, "#read-form")

@@ -58,6 +58,15 @@ def test_a_stranger_learns_nothing_of_which_addresses_exist(stranger: FlaskClien
     assert stranger.put("/jobs").status_code == 303
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_public_address_says_that_it_does_not_take_a_method(stranger: FlaskClient, method: str) -> None:
+    for path in ("/healthz", "/readyz", "/api/docs", "/api/openapi.json"):
+        answer = stranger.open(path, method=method)
+        assert (answer.status_code, answer.content_type) == (405, "application/problem+json"), path
+        assert "GET" in answer.headers["Allow"]
+    assert stranger.put("/login").status_code == 405
+
+
 def test_a_wrong_token_is_401_and_a_missing_scope_403(app: APIFlask, database: Database) -> None:
     client = app.test_client()
     with database.begin() as db:
@@ -107,6 +116,9 @@ def test_signing_in_leads_to_the_page_that_was_asked_for(app: APIFlask) -> None:
         "javascript:x",
         "",
         "jobs",
+        "/login",
+        "/login?next=/jobs",
+        "/logout",
     ],
 )
 def test_signing_in_leads_nowhere_else(app: APIFlask, elsewhere: str) -> None:
@@ -131,14 +143,17 @@ def test_the_eleventh_sign_in_of_a_minute_is_refused(app: APIFlask) -> None:
     refused = browser.sign_in()
     assert refused.status_code == 429
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    assert "One moment, please" in refused.text
+    assert re.search(r"One moment, please.*Try again in \d+ seconds?\.", refused.text, re.DOTALL)
+    assert f'value="{EMAIL}"' in refused.text
     elsewhere = app.test_client()
     elsewhere.environ_base["REMOTE_ADDR"] = "192.0.2.7"
     assert Browser(elsewhere).sign_in().status_code == 303
 
 
-def test_a_form_without_its_csrf_token_is_refused(browser: Browser, database: Database) -> None:
-    assert browser.client.post("/", data={"text": "Fits."}).status_code == 400
+def test_a_form_without_its_csrf_token_is_refused(browser: Browser) -> None:
+    refused = browser.client.post("/samples", data={"sample": "all"})
+    assert refused.status_code == 400
+    assert "This page is out of date. Reload it and send again." in refused.text
     assert browser.client.post("/logout").status_code == 400
     assert browser.get("/jobs").status_code == 200
 
@@ -182,3 +197,42 @@ def test_no_page_holds_an_inline_script_or_style(app: APIFlask, browser: Browser
 def test_a_session_that_ended_sends_htmx_to_the_login_page(stranger: FlaskClient) -> None:
     answer = stranger.get("/jobs", headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (204, "/login")
+
+
+def test_a_session_that_ended_takes_no_typed_review_away(stranger: FlaskClient) -> None:
+    answer = stranger.post("/", data={"text": "Fits."}, headers={"HX-Request": "true"})
+    assert answer.status_code == 401
+    assert "HX-Redirect" not in answer.headers
+    assert "Sign in again in another tab, then press Read" in answer.headers["X-Problem"]
+
+
+def test_a_review_typed_before_signing_in_again_can_be_sent_after_it(browser: Browser, api: FlaskClient) -> None:
+    old = browser.csrf("/jobs")
+    browser.post("/logout")
+    browser.sign_in()
+    again = browser.client.post("/", data={"text": "Fits <well>.", "csrf_token": old})
+    assert again.status_code == 422
+    assert "Fits &lt;well&gt;." in again.text
+    assert "Press Read again." in again.text
+    assert api.get("/api/v1/reviews").get_json()["items"] == []
+    token = re.search(r'name="csrf_token" value="([^"]+)"', again.text)
+    assert token
+    assert browser.client.post("/", data={"text": "Fits.", "csrf_token": token.group(1)}).status_code == 303
+
+
+def test_the_password_has_the_focus_after_a_refusal(app: APIFlask) -> None:
+    browser = Browser(app.test_client())
+    assert re.search(r'<input[^>]*id="email"[^>]* autofocus', browser.get("/login").text)
+    refused = browser.sign_in(password="wrong").text
+    assert re.findall(r'<input[^>]*id="(\w+)"[^>]* autofocus', refused) == ["password"]
+
+
+def test_a_slash_too_many_leads_to_the_page(browser: Browser) -> None:
+    sent = browser.get("/jobs/?state=failed")
+    assert (sent.status_code, sent.location) == (308, "/jobs?state=failed")
+    assert browser.get("/nothing/").status_code == 404
+
+
+def test_the_api_s_documentation_leads_back_to_the_site(browser: Browser, stranger: FlaskClient) -> None:
+    assert 'href="/jobs"' in browser.get("/api/docs").text
+    assert 'href="/jobs"' not in stranger.get("/api/docs").text

@@ -1,5 +1,6 @@
 """The pages as a browser without JavaScript sees them, and the fragments that htmx asks for."""
 
+import re
 import threading
 
 import pytest
@@ -115,6 +116,36 @@ def test_one_job_shows_its_history_and_is_cancelled_and_retried(browser: Browser
     assert "hx-trigger" not in failed
     answer = browser.get(address.replace("/jobs/", "/answers/")).text
     assert "This could not be read" in answer
+
+
+def test_a_job_s_reviews_are_shown_once_it_has_ended_and_page_by_page(
+    browser: Browser, api: FlaskClient, staff: Staff
+) -> None:
+    batch = {"reviews": [{"text": f"Number {number}."} for number in range(60)]}
+    address = "/jobs/" + api.post("/api/v1/reviews", json=batch).get_json()["id"]
+    for headers in ({}, HTMX):
+        waiting = browser.get(address, headers=headers).text
+        assert "Number 0." not in waiting
+    assert len(waiting) < 5_000, "this is sent every second"
+    assert "60 reviews" in browser.get(address).text
+    staff.read_everything()
+    last_poll = browser.get(address, headers=HTMX).text
+    assert 'id="job-reviews" hx-swap-oob="true"' in last_poll
+    page = browser.get(address).text
+    for text in (last_poll, page):
+        assert "Number 49." in text
+        assert "Number 50." not in text
+    rest = re.search(r'href="([^"]+)" rel="next"', page)
+    assert rest
+    assert "Number 59." in browser.get(rest.group(1)).text
+    assert browser.get(f"{address}?cursor=Ing").status_code == 422
+
+
+def test_a_running_job_says_for_how_long(browser: Browser, staff: Staff) -> None:
+    address = browser.post("/", text="Soft.").location.replace("/answers/", "/jobs/")
+    assert "<dt>Ran</dt><dd>\N{EN DASH}</dd>" in browser.get(address).text
+    staff.claim()
+    assert re.search(r"<dt>Ran</dt><dd>\d", browser.get(address).text)
 
 
 def test_a_viewer_is_not_offered_what_a_viewer_may_not_do(viewer: Browser, api: FlaskClient) -> None:

@@ -7,12 +7,12 @@ from apiflask import APIBlueprint
 from store import jobs
 from store import reviews as review_store
 from store.jobs import JobView
-from web.api.views import job_out
+from web.api.views import job_out, page_of
 from web.context import identity, site
 from web.errors import ProblemError
 from web.gate import READING, needs
-from web.inputs import JobListIn
-from web.outputs import JobEventList, JobEventOut, JobList, JobOut, JobReviewList, ReviewOut
+from web.inputs import JobListIn, PageIn
+from web.outputs import JobEventList, JobList, JobOut, JobReviewList
 
 blueprint = APIBlueprint("api_jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
 
@@ -41,26 +41,29 @@ def show(job_id: str) -> JobOut:
 
 
 @blueprint.get("/<job_id:job_id>/events")
+@blueprint.input(PageIn, location="query")
 @blueprint.output(JobEventList)
 @blueprint.doc(summary="The history of one job", security="token")
 @needs(*READING)
-def history(job_id: str) -> JobEventList:
+def history(job_id: str, query_data: PageIn) -> JobEventList:
     """List everything that happened to a job, oldest first."""
     with site().database.read() as db:
         _found(jobs.get(db, job_id), job_id)
-        return JobEventList(items=tuple(map(JobEventOut.model_validate, jobs.events(db, job_id))))
+        page = page_of(jobs.events(db, job_id), query_data, key=lambda event: event.id)
+    return JobEventList.model_validate(page)
 
 
 @blueprint.get("/<job_id:job_id>/reviews")
+@blueprint.input(PageIn, location="query")
 @blueprint.output(JobReviewList)
 @blueprint.doc(summary="The reviews of one job, with what it said of them", security="token")
 @needs("reviews:read", "reviews:write")
-def results(job_id: str) -> JobReviewList:
+def results(job_id: str, query_data: PageIn) -> JobReviewList:
     """List the reviews of a job in the order of its request; `prediction` is null until the job has succeeded."""
     with site().database.read() as db:
         _found(jobs.get(db, job_id), job_id)
-        views = review_store.reviews_of_job(db, job_id)
-    return JobReviewList(items=tuple(map(ReviewOut.model_validate, views)))
+        page = review_store.list_reviews_of_job(db, job_id, limit=query_data.limit, cursor=query_data.cursor)
+    return JobReviewList.model_validate(page)
 
 
 @blueprint.post("/<job_id:job_id>/cancel")

@@ -1,10 +1,18 @@
 """From the store's dataclasses to what the API gives."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 from flask import url_for
 
+from store.errors import UnknownCursorError
 from store.jobs import JobKind, JobView
+from store.paging import Page, encode_cursor
 from web.estimates import eta_s
+from web.inputs import PageIn
 from web.outputs import JobErrorOut, JobOut
+
+Item = TypeVar("Item")
 
 
 def job_out(job: JobView, *, queue_position: int | None = None) -> JobOut:
@@ -30,6 +38,20 @@ def job_out(job: JobView, *, queue_position: int | None = None) -> JobOut:
         finished_at=job.finished_at,
         links=_links(job),
     )
+
+
+def page_of(items: Sequence[Item], asked: PageIn, *, key: Callable[[Item], int | str]) -> Page[Item]:
+    """One page of a short list that is already in order; the cursor is the key of the last item given.
+
+    Raises:
+        UnknownCursorError: the cursor is not one of this list, or its item has left it.
+    """
+    cursors = [encode_cursor(key(item)) for item in items]
+    if asked.cursor is not None and asked.cursor not in cursors:
+        raise UnknownCursorError("cursor: its item is no longer in the list")
+    start = cursors.index(asked.cursor) + 1 if asked.cursor is not None else 0
+    end = start + asked.limit
+    return Page(tuple(items[start:end]), cursors[end - 1] if len(items) > end else None)
 
 
 def _links(job: JobView) -> dict[str, str]:

@@ -8,14 +8,19 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from store import jobs, queues
+from store import reviews as review_store
+from store.errors import UnknownCursorError
 from store.jobs import JobKind, JobState, JobView, QueueName
+from store.paging import Page
+from store.reviews import ReviewView
 from web.context import identity, site
 from web.errors import ProblemError
 from web.formats import wants_fragment
 from web.gate import READING, needs
-from web.inputs import JobListIn
+from web.inputs import JobListIn, PageIn
 from web.pages.progress import progress_of
-from web.pages.query import query
+from web.pages.query import STALE_CURSOR, query
+from web.pages.readings import reading_of
 
 POLL_BUSY_S = 2
 POLL_IDLE_S = 15
@@ -27,13 +32,16 @@ blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 @needs(*READING)
 def index() -> ResponseReturnValue:
     """Show one page of jobs, newest first; for htmx the part of it that changes."""
-    asked = query(JobListIn)
+    asked, errors = query(JobListIn)
     with site().database.read() as db:
-        page = jobs.list_jobs(db, **dict(asked))
+        try:
+            page = Page((), None) if errors else jobs.list_jobs(db, **dict(asked))
+        except UnknownCursorError:
+            page, errors = Page[JobView]((), None), (STALE_CURSOR,)
         counts = jobs.counts(db)
         unserved = [view for view in queues.list_queues(db) if view.depth and not view.workers]
     is_busy = counts[JobState.QUEUED] + counts[JobState.RUNNING] > 0
-    return render_template(
+    rendered = render_template(
         "jobs/_list.html" if wants_fragment() else "jobs/page.html",
         page=page,
         counts=counts,
@@ -42,22 +50,40 @@ def index() -> ResponseReturnValue:
         kinds=JobKind,
         queues=QueueName,
         unserved=unserved,
-        poll_s=None if asked.cursor else POLL_BUSY_S if is_busy else POLL_IDLE_S,
+        errors=errors,
+        poll_s=None if asked.cursor or errors else POLL_BUSY_S if is_busy else POLL_IDLE_S,
         here=request.full_path.rstrip("?"),
     )
+    return rendered, HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
 
 
 @blueprint.get("/<job_id:job_id>")
 @needs(*READING)
 def show(job_id: str) -> ResponseReturnValue:
-    """Show one job; for htmx the part of it that changes."""
+    """Show one job, and its reviews once it has ended; for htmx the part of it that changes."""
+    asked, errors = query(PageIn)
     with site().database.read() as db:
         job = jobs.get(db, job_id)
         if job is None:
             abort(HTTPStatus.NOT_FOUND)
         progress, events = progress_of(db, job), jobs.events(db, job_id)
-    template = "jobs/_job.html" if wants_fragment() else "jobs/job.html"
-    return render_template(template, progress=progress, job=job, events=events)
+        reviews = _reviews(db, job, asked)
+    page = render_template(
+        "jobs/_job.html" if wants_fragment() else "jobs/job.html",
+        progress=progress,
+        job=job,
+        events=events,
+        reviews=reviews,
+        readings=[reading_of(review) for review in reviews.items],
+        asked=asked,
+    )
+    return page, HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
+
+
+def _reviews(db: Session, job: JobView, asked: PageIn) -> Page[ReviewView]:
+    if job.kind is not JobKind.PREDICT or not job.state.is_final:
+        return Page((), None)
+    return review_store.list_reviews_of_job(db, job.id, limit=asked.limit, cursor=asked.cursor)
 
 
 @blueprint.post("/<job_id:job_id>/cancel")

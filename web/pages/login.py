@@ -4,14 +4,17 @@ from http import HTTPStatus
 
 from flask import Blueprint, redirect, render_template, request, session
 from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
 
 from store import accounts
 from web.context import site
-from web.formats import THEMES
+from web.formats import THEMES, count
 from web.gate import LOGIN_KEY, local_path, needs
+from web.limits import retry_after_s
 
 MAX_CREDENTIAL_CHARS = 1_000
 YEAR_S = 365 * 24 * 3600
+MISMATCH = ("That did not match.", "Check the e-mail address and the password.")
 
 blueprint = Blueprint("login", __name__)
 
@@ -19,7 +22,7 @@ blueprint = Blueprint("login", __name__)
 @blueprint.get("/login")
 def show() -> ResponseReturnValue:
     """Show the sign-in form."""
-    return render_template("login/page.html", next=local_path(request.args.get("next")), email="", is_refused=False)
+    return _page(wanted=local_path(request.args.get("next")))
 
 
 @blueprint.post("/login")
@@ -29,11 +32,23 @@ def sign_in() -> ResponseReturnValue:
     wanted = local_path(request.form.get("next"))
     secret = _open_login(email, password) if _may_be_credentials(email, password) else None
     if secret is None:
-        page = render_template("login/page.html", next=wanted, email=email[:320], is_refused=True)
-        return page, HTTPStatus.UNPROCESSABLE_ENTITY
+        return _page(wanted=wanted, email=email, refusal=MISMATCH), HTTPStatus.UNPROCESSABLE_ENTITY
     session.clear()  # nothing of the stranger's session survives, its CSRF token included
     session[LOGIN_KEY] = secret
     return redirect(wanted, HTTPStatus.SEE_OTHER)
+
+
+@blueprint.errorhandler(RateLimitExceeded)
+def too_many(_: RateLimitExceeded) -> ResponseReturnValue:
+    """Show the form again with how long to wait (429)."""
+    wait_s = retry_after_s()
+    refusal = ("One moment, please.", f"Too many attempts from here. Try again in {count(wait_s, 'second')}.")
+    page = _page(wanted=local_path(request.form.get("next")), email=request.form.get("email", ""), refusal=refusal)
+    return page, HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": str(wait_s)}
+
+
+def _page(*, wanted: str, email: str = "", refusal: tuple[str, str] | None = None) -> str:
+    return render_template("login/page.html", next=wanted, email=email[:320], refusal=refusal)
 
 
 def _may_be_credentials(email: str, password: str) -> bool:

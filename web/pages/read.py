@@ -1,9 +1,11 @@
 """The home page: type reviews or pick samples, and see what the model says, in place."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
 
 from store import jobs, models, workers
 from store.jobs import QueueName
@@ -13,7 +15,9 @@ from web.context import site
 from web.formats import wants_fragment
 from web.forms import ReadForm
 from web.gate import READING, needs
-from web.pages.progress import Progress, progress_of
+from web.pages.progress import Progress, progress_of, readings_of
+from web.pages.readings import Reading
+from web.problems import of_csrf
 from web.submission import submit
 
 blueprint = Blueprint("read", __name__)
@@ -31,8 +35,18 @@ def index() -> ResponseReturnValue:
 def create() -> ResponseReturnValue:
     """Take the typed reviews and go to their answer (303), or show the form again (422)."""
     form = ReadForm.parse(request.form)
-    if not form.errors:
-        return _to_answer(form.reviews)
+    return _again(form) if form.errors else _to_answer(form.reviews)
+
+
+@blueprint.errorhandler(CSRFError)
+def renew(error: CSRFError) -> ResponseReturnValue:
+    """Give the text back in a form that can be sent: who has signed in again meanwhile must not type it again."""
+    if request.endpoint != "read.create":
+        return of_csrf(error)
+    return _again(ReadForm.parse(request.form).out_of_date())
+
+
+def _again(form: ReadForm) -> ResponseReturnValue:
     if not wants_fragment():
         return _page(form), HTTPStatus.UNPROCESSABLE_ENTITY
     fragment = render_template("read/_form.html", form=form)
@@ -65,13 +79,13 @@ def answer(job_id: str) -> ResponseReturnValue:
         job = jobs.get(db, job_id)
         if job is None:
             abort(HTTPStatus.NOT_FOUND)
-        progress = progress_of(db, job)
+        progress, readings = progress_of(db, job), readings_of(db, job)
     if wants_fragment():
-        return render_template("read/_answer.html", progress=progress)
-    return _page(ReadForm(), progress)
+        return render_template("read/_answer.html", progress=progress, readings=readings)
+    return _page(ReadForm(), progress, readings)
 
 
-def _page(form: ReadForm, progress: Progress | None = None) -> str:
+def _page(form: ReadForm, progress: Progress | None = None, readings: Sequence[Reading] = ()) -> str:
     with site().database.read() as db:
         n_listening = workers.listening(db, QueueName.INTERACTIVE)
         model = models.active(db)
@@ -79,6 +93,7 @@ def _page(form: ReadForm, progress: Progress | None = None) -> str:
         "read/page.html",
         form=form,
         progress=progress,
+        readings=readings,
         n_listening=n_listening,
         model=model,
         chips=samples.chips(),

@@ -6,11 +6,13 @@ from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from store import reviews as review_store
-from store.reviews import ReviewFilters
+from store.errors import UnknownCursorError
+from store.paging import Page
+from store.reviews import ReviewFilters, ReviewView
 from web.context import site
 from web.gate import needs
 from web.inputs import ReviewListIn
-from web.pages.query import query
+from web.pages.query import STALE_CURSOR, query
 from web.pages.readings import reading_of
 
 blueprint = Blueprint("reviews", __name__, url_prefix="/reviews")
@@ -20,18 +22,24 @@ blueprint = Blueprint("reviews", __name__, url_prefix="/reviews")
 @needs("reviews:read")
 def index() -> ResponseReturnValue:
     """Show one page of the reviews that match the filters, newest first."""
-    asked = query(ReviewListIn)
+    asked, errors = query(ReviewListIn)
     filters = ReviewFilters(**asked.model_dump(exclude={"limit", "cursor"}))
     with site().database.read() as db:
-        page = review_store.list_reviews(db, limit=asked.limit, cursor=asked.cursor, filters=filters)
-    return render_template(
+        try:
+            page = review_store.list_reviews(db, limit=asked.limit, cursor=asked.cursor, filters=filters)
+        except UnknownCursorError:
+            page, errors = Page[ReviewView]((), None), (*errors, STALE_CURSOR)
+    rendered = render_template(
         "reviews/page.html",
-        readings=[reading_of(review) for review in page.items],
-        next_cursor=page.next,
+        readings=() if errors else [reading_of(review) for review in page.items],
+        next_cursor=None if errors else page.next,
         asked=asked,
-        is_filtered=filters != ReviewFilters(),
-        args={name: value for name, value in request.args.items() if value and name != "cursor"},
+        typed=request.args,
+        errors=errors,
+        is_filtered=bool(errors) or filters != ReviewFilters(),
+        args=asked.model_dump(exclude={"cursor"}, exclude_none=True, exclude_unset=True),
     )
+    return rendered, HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
 
 
 @blueprint.get("/<row_id:review_id>")

@@ -22,3 +22,10 @@ export function forgetErrors() {
     for (const field of event.target.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
   });
 }
+
+/** The second half of a double click is no second wish. */
+export function ignoreDoubleClicks() {
+  document.addEventListener("click", (event) => {
+    if (event.detail > 1 && event.target.closest("#read-form button, .samples button")) event.preventDefault();
+  });
+}

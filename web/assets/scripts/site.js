@@ -1,12 +1,13 @@
 import htmx from "htmx.org";
 import { announceChanges } from "./announce.js";
 import { showLocalTimes } from "./times.js";
-import { forgetErrors, sendByKey, showAnswer } from "./read.js";
+import { forgetErrors, ignoreDoubleClicks, sendByKey, showAnswer } from "./read.js";
 import { chooseTheme } from "./theme.js";
 
 Object.assign(htmx.config, {
   allowEval: false, // the content security policy forbids it
   includeIndicatorStyles: false, // they would be an inline style
+  attributesToSettle: ["class", "width", "height"], // no "style": a text area that was resized carries one
   historyCacheSize: 0, // reviews are not left behind in the browser's storage
   refreshOnHistoryMiss: true,
   responseHandling: [
@@ -23,4 +24,5 @@ announceChanges();
 sendByKey();
 showAnswer();
 forgetErrors();
+ignoreDoubleClicks();
 chooseTheme();
