@@ -46,14 +46,13 @@ def test_what_is_written_answers_as_what_was_judged(method: Method, tmp_path: Pa
     assert again["age"]["mae"] == pytest.approx(made.record["age"]["mae"], abs=1e-3)
 
 
-def test_a_head_without_labels_is_left_out_of_judgement_and_breaks_nothing() -> None:
+def test_a_head_that_nobody_labelled_is_refused_before_training() -> None:
     table = made_up_reviews(120)
     unaged = ReviewTable(
         table.reviews, table.ratings, np.full(len(table), np.nan, np.float32), table.departments, table.class_names
     )
-    made = candidate.make(unaged, PLAN, data_sha256="", on_step=ignore)
-    assert made.record["age"]["reason"] == "no row has an age"
-    assert made.record["rating"]["accuracy"] is not None
+    with pytest.raises(DataError, match="rows with an age"):
+        candidate.make(unaged, PLAN, data_sha256="", on_step=ignore)
 
 
 def test_too_few_reviews_are_refused_with_the_number_that_is_needed() -> None:

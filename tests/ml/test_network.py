@@ -72,6 +72,7 @@ def test_a_saved_model_comes_back_the_same_through_plain_transformers(
     assert again.config.age_mean == small_model.config.age_mean
     with torch.inference_mode():
         ours, theirs = small_model(**inputs(small_backbone)), again(**inputs(small_backbone))
-    assert torch.equal(ours.rating_logits, theirs.rating_logits)
-    assert torch.equal(ours.age, theirs.age)
+    # Not bit for bit: where a tensor lies in memory decides how its sums are split.
+    torch.testing.assert_close(theirs.rating_logits, ours.rating_logits)
+    torch.testing.assert_close(theirs.age, ours.age)
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}

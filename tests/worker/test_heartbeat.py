@@ -38,7 +38,7 @@ def seen(database: Database) -> list[WorkerView]:
 
 
 def until_ready(database: Database) -> None:
-    ends_at = time.monotonic() + 20
+    ends_at = time.monotonic() + 60  # the first load imports the model code
     while [worker.state for worker in seen(database)] != ["ready"]:
         assert time.monotonic() < ends_at, seen(database)
         time.sleep(0.05)
