@@ -19,6 +19,9 @@ from store.database import Database, open_database
 from store.settings import Settings
 from store.upgrade import upgrade
 
+# Two test processes with a thread for each core would mostly wait for each other. Read when torch is first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
