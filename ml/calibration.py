@@ -17,6 +17,10 @@ YOUNGEST, OLDEST = 13.0, 100.0
 """Years to which an interval is cut; nobody in the public data is outside, so no coverage is lost."""
 MIN_ROWS = 100
 """Below this many labelled rows the slope of the widths is noise: the interval is then as wide everywhere."""
+SLOPE_KEPT = 0.5
+"""Share of the fitted slope that is used. A twentieth of some thousand rows leaves it uncertain; over 200 random halves
+of 2,314 public rows half of it gave narrower intervals and more even coverage over the predicted ages than all or none.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,11 @@ def fit_temperature(logits: Floats, ratings: Ints) -> float:
 
 
 def fit_interval(predicted: Floats, ages: Floats) -> IntervalWidths:
-    """Fit an interval that holds the stated age of nine writers in ten, at every predicted age.
+    """Fit an interval that holds the stated age of nine writers in ten, nearly so at every predicted age.
 
-    Both widths are straight lines over the predicted age, found by quantile regression of the residuals (5 % and 95 %)
-    and then moved as a whole by split-conformal correction, each side for itself: ages are skewed. With R² near 0.12 no
-    method also covers each band of *true* age.
+    Both widths are straight lines over the predicted age, found by quantile regression of the residuals (5 % and 95 %),
+    flattened by half, and moved as a whole by split-conformal correction, each side for itself: ages are skewed. With
+    R² near 0.12 no method also covers each band of *true* age.
 
     Args:
         predicted: (n,) years.
@@ -82,7 +86,7 @@ def _line(predicted: Floats, excess: Floats, *, quantile: float) -> tuple[float,
         from sklearn.linear_model import QuantileRegressor  # noqa: PLC0415 - inference does without scikit-learn
 
         line = QuantileRegressor(quantile=quantile, alpha=0.0).fit(_position(predicted)[:, None], excess)
-        intercept, slope = float(line.intercept_), float(line.coef_[0])
+        intercept, slope = float(line.intercept_), SLOPE_KEPT * float(line.coef_[0])
     beyond = excess - (intercept + slope * _position(predicted))
     return intercept + conformal_quantile(beyond, quantile), slope
 

@@ -52,7 +52,9 @@ def build(
     table, data_sha256 = read_csv(csv), artifact.sha256(csv)
     parts = split(table)
     backbone = backbones.load(TrainingPlan().backbone)
-    train, calibration = table.take(parts[Part.TRAIN]), table.take(parts[Part.CALIBRATION])
+    train = table.take(parts[Part.TRAIN])
+    # The recipe is fixed, so the validation rows choose nothing here and can calibrate as well.
+    calibration = table.take(np.sort(np.concatenate([parts[Part.VALIDATION], parts[Part.CALIBRATION]])))
     workshop = Workshop(calibration=calibration, backbone=backbone, work=work, data_sha256=data_sha256, on_step=on_step)
     rivals = baselines.fit(train, calibration)
     test = table.take(parts[Part.TEST])
@@ -123,7 +125,7 @@ def summary(records: Sequence[Record], seeds: Sequence[int]) -> Record:
     }
     note = (
         f"Judged on {records[0]['n']} test rows that trained and chose nothing. These weights are those of seed "
-        f"{seeds[0]}, named before any was judged."
+        f"{seeds[0]}, named before any was judged; calibrated on the validation and calibration rows."
     )
     return records[0] | {"note": note, "seeds": list(seeds), "over_seeds": over_seeds}
 
