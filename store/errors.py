@@ -36,3 +36,7 @@ class UnknownModelVersionError(StoreError):
 
 class EmailTakenError(StoreError):
     """A user with this e-mail address exists."""
+
+
+class MigrationError(StoreError):
+    """A migration would have left the database inconsistent; it was undone."""

@@ -35,6 +35,7 @@ class JobKind(StrEnum):
     EVALUATE = "evaluate"
     EXPORT = "export"
     IMPORT = "import"
+    EXPLAIN = "explain"
 
 
 class JobState(StrEnum):
@@ -57,6 +58,7 @@ class QueueName(StrEnum):
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
+    DATA = "data"
     TRAIN = "train"
 
 
@@ -103,15 +105,19 @@ class JobView:
     params: dict[str, Any]
     done: int
     total: int
+    phase: str | None
     attempts: int
+    result: dict[str, Any] | None
     error: JobError | None
     created_by: str
     worker_id: str | None
     parent_id: str | None
+    is_parent: bool
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     cancel_requested: bool
+    stop_requested: bool
 
 
 @dataclass(frozen=True)
@@ -327,6 +333,9 @@ def retry(session: Session, job_id: str, *, by: str) -> JobView | None:
             error=None,
             worker_id=None,
             cancel_requested_at=None,
+            stop_requested_at=None,
+            phase=None,
+            result=None,
             started_at=None,
             finished_at=None,
         )
@@ -357,13 +366,17 @@ def view(row: Job) -> JobView:
         params=row.params,
         done=row.done,
         total=row.total,
+        phase=row.phase,
         attempts=row.attempts,
+        result=row.result,
         error=JobError(**row.error) if row.error else None,
         created_by=row.created_by,
         worker_id=row.worker_id,
         parent_id=row.parent_id,
+        is_parent=row.is_parent,
         created_at=row.created_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
         cancel_requested=row.cancel_requested_at is not None,
+        stop_requested=row.stop_requested_at is not None,
     )

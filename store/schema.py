@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -139,8 +140,7 @@ class Job(Base):
         ),
         CheckConstraint("state = 'running' OR lease_expires_at IS NULL", name="only_running_is_leased"),
         CheckConstraint(
-            "state <> 'running' OR lease_expires_at IS NOT NULL OR kind IN ('import','rescore')",  # these have children
-            name="running_leaf_is_leased",
+            "state <> 'running' OR lease_expires_at IS NOT NULL OR is_parent", name="running_leaf_is_leased"
         ),
         CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_says_why"),
         CheckConstraint("done BETWEEN 0 AND total", name="progress_in_range"),
@@ -171,10 +171,14 @@ class Job(Base):
     worker_id: Mapped[str | None] = mapped_column(String(64))
     run_after: Mapped[datetime | None]
     parent_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"))
+    is_parent: Mapped[bool] = mapped_column(default=False, server_default=false())
+    phase: Mapped[str | None] = mapped_column(String(100))
+    result: Mapped[dict[str, Any] | None]
     error: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(String(320))
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     cancel_requested_at: Mapped[datetime | None]
+    stop_requested_at: Mapped[datetime | None]  # stop and keep: end with what there is so far
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -204,6 +208,93 @@ class JobEvent(Base):
     data: Mapped[dict[str, Any]]
 
 
+class JobLog(Base):
+    """What a job's process printed, piece by piece."""
+
+    __tablename__ = "job_logs"
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    at: Mapped[datetime]
+    text: Mapped[str] = mapped_column(Text)
+
+
+class Dataset(Base):
+    """One version of a named set of labelled reviews: an immutable Parquet file, named by its SHA-256."""
+
+    __tablename__ = "datasets"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        CheckConstraint("state IN ('importing','ready','failed')", name="state_is_known"),
+        CheckConstraint("source IN ('upload','corrections')", name="source_is_known"),
+        CheckConstraint("(state = 'ready') = (sha256 IS NOT NULL)", name="ready_is_stored"),
+    )
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    version: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(16))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id"))  # whose rows were corrected
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    n_rows: Mapped[int] = mapped_column(default=0)
+    n_rejected: Mapped[int] = mapped_column(default=0)
+    sha256: Mapped[str | None] = mapped_column(String(64))
+    artifact: Mapped[str | None] = mapped_column(String(400))
+    rejects_artifact: Mapped[str | None] = mapped_column(String(400))
+    report: Mapped[dict[str, Any] | None]
+    created_by: Mapped[str] = mapped_column(String(320))
+    created_at: Mapped[datetime]
+
+
+class ReviewLabel(Base):
+    """What a person says a review's stars and writer's age are, whatever the shopper or the model said."""
+
+    __tablename__ = "review_labels"
+    __table_args__ = (
+        CheckConstraint("rating IS NULL OR rating BETWEEN 1 AND 5", name="rating_in_range"),
+        CheckConstraint("age IS NULL OR age > 0", name="age_in_range"),
+    )
+
+    review_id: Mapped[int] = mapped_column(ForeignKey("reviews.id", ondelete="CASCADE"), primary_key=True)
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    age: Mapped[float | None]
+    labelled_by: Mapped[str] = mapped_column(String(320))
+    labelled_at: Mapped[datetime]
+
+
+class TrainingStep(Base):
+    """One optimizer step of a training job; `total` is the sum of the two weighted parts."""
+
+    __tablename__ = "training_steps"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    rating_loss: Mapped[float]
+    age_loss: Mapped[float]
+    rating_part: Mapped[float]
+    age_part: Mapped[float]
+    total: Mapped[float]
+    learning_rate: Mapped[float]
+    examples_per_s: Mapped[float]
+    at: Mapped[datetime]
+
+
+class TrainingEvaluation(Base):
+    """The metrics of a training job's model on its validation rows after one of its steps."""
+
+    __tablename__ = "training_evaluations"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    epoch: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
+    is_best: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[datetime]
+
+
 class ModelVersion(Base):
     """A folder of model files that the registry knows; at most one is active."""
 
@@ -225,8 +316,69 @@ class ModelVersion(Base):
     artifact: Mapped[str] = mapped_column(String(400))
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     evaluation: Mapped[dict[str, Any] | None]
+    lineage: Mapped[dict[str, Any] | None]
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id"))
+    created_by: Mapped[str | None] = mapped_column(String(320))
     created_at: Mapped[datetime]
     activated_at: Mapped[datetime | None]
+
+
+class ModelChange(Base):
+    """One promotion or rollback: which version took over from which, who said so and why. Append-only."""
+
+    __tablename__ = "model_changes"
+    __table_args__ = (CheckConstraint("action IN ('promote','rollback')", name="action_is_known"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    at: Mapped[datetime]
+    action: Mapped[str] = mapped_column(String(16))
+    version: Mapped[str] = mapped_column(String(64))
+    previous: Mapped[str | None] = mapped_column(String(64))
+    made_by: Mapped[str] = mapped_column(String(320))
+    reason: Mapped[str | None] = mapped_column(Text)
+    override_reason: Mapped[str | None] = mapped_column(Text)
+
+
+class ModelEvaluation(Base):
+    """A model judged on a dataset's test rows by an `evaluate` job, alone or paired with another version."""
+
+    __tablename__ = "model_evaluations"
+    __table_args__ = (Index(None, "version"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    version: Mapped[str] = mapped_column(ForeignKey("model_versions.version", ondelete="CASCADE"))
+    against: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version", ondelete="CASCADE"))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("datasets.id"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    record: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Explanation(Base):
+    """How much each word of a review moved each head of one prediction."""
+
+    __tablename__ = "explanations"
+
+    prediction_id: Mapped[int] = mapped_column(ForeignKey("predictions.id", ondelete="CASCADE"), primary_key=True)
+    weights: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class AuditEntry(Base):
+    """Who changed what, when, from where. Append-only."""
+
+    __tablename__ = "audit_log"
+    __table_args__ = (Index(None, "at"),)
+
+    id: Mapped[int] = mapped_column(Identity, primary_key=True)
+    at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(320))
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    address: Mapped[str | None] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(200))
+    data: Mapped[dict[str, Any]]
 
 
 class Worker(Base):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
 
 from alembic import command
 from alembic.config import Config
@@ -12,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from store.database import Database
+from store.errors import MigrationError
 
 MIGRATION_LOCK = 0x68656E  # an arbitrary key, ours alone
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
@@ -33,7 +35,7 @@ def upgrade(database: Database, revision: str = "head") -> str:
         made = config()
         made.attributes["connection"] = connection
         command.upgrade(made, revision)
-        connection.commit()
+        _commit(connection)
         return _current(connection) or "base"
 
 
@@ -43,7 +45,25 @@ def downgrade(database: Database, revision: str) -> None:
         made = config()
         made.attributes["connection"] = connection
         command.downgrade(made, revision)
-        connection.commit()
+        _commit(connection)
+
+
+def _commit(connection: Connection) -> None:
+    """Commit a migration, unless it left a reference to nothing.
+
+    Raises:
+        MigrationError: it did; the database stays as it was.
+    """
+    if connection.dialect.name == "sqlite":
+        dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if dangling is not None:
+            raise MigrationError(f"row {dangling[1]} of {dangling[0]} would refer to a missing row of {dangling[2]}")
+    connection.commit()
+
+
+def _driver(connection: Connection) -> SqliteConnection:
+    driver: SqliteConnection = connection.connection.dbapi_connection  # type: ignore[assignment]  # by the dialect
+    return driver
 
 
 @contextmanager
@@ -51,7 +71,11 @@ def _migrating(database: Database) -> Iterator[Connection]:
     """A connection whose holder is the only one that migrates, with all the time that this takes."""
     with database.writer.connect() as connection:
         connection.detach()  # closed at the end instead of pooled, and lock and setting with it
-        if not database.is_sqlite:  # there the write lock is taken before the revision is looked at
+        if database.is_sqlite:  # its write lock is taken before the revision is looked at
+            # A table is altered by copying and dropping it, which must not delete what refers to it. Only outside of a
+            # transaction does the switch work; whether all references still hold is looked at before the commit.
+            _driver(connection).execute("PRAGMA foreign_keys=OFF")
+        else:
             connection.exec_driver_sql("SET statement_timeout = 0")
             connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
             connection.commit()

@@ -65,13 +65,16 @@ class JobOut(Out):
     params: dict[str, Any]
     done: int
     total: int
+    phase: Annotated[str | None, Field(description="What a long job is doing now.")] = None
     eta_s: Annotated[float | None, Field(description="Seconds to the end at the pace so far.")] = None
     attempts: int
+    result: Annotated[dict[str, Any] | None, Field(description="What the job made, by id.")] = None
     error: JobErrorOut | None
     created_by: str
     worker_id: str | None
     parent_id: str | None
     cancel_requested: bool
+    stop_requested: bool
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -223,7 +223,7 @@ def test_a_leaf_cannot_run_without_a_lease_and_a_parent_can(database: Database) 
     with pytest.raises(IntegrityError, match="running_leaf_is_leased"), database.begin() as session:
         session.execute(without_lease)
     with database.begin() as session:
-        session.execute(without_lease.values(kind="import"))
+        session.execute(without_lease.values(is_parent=True))
 
 
 def test_a_waiting_job_is_cancelled_at_once_and_tried_again_on_request(database: Database) -> None:

@@ -49,7 +49,7 @@ def test_a_worker_listens_once_it_has_a_model_and_until_it_stops(database: Datab
     say(WorkerReport("ready", model_version="a", reviews_done=3))
     assert listeners() == 1
     with database.read() as session:
-        assert [queue.workers for queue in queues.list_queues(session)] == [1, 1, 0]
+        assert [queue.workers for queue in queues.list_queues(session)] == [1, 1, 0, 0]
         assert workers.idle(session, "bulk") == 1
     say(WorkerReport("failed", error="model.safetensors is damaged"))
     assert listeners() == 0
