@@ -41,15 +41,15 @@ def main(job_id: str, fence: int) -> int:
             return 0
         work = Work(settings, database, job, Claim(job.id, QueueName(job.queue), fence, ()))
         work.drain_on_sigterm()
-        run(work, _handler(job.kind))
+        run(work, _handle)
     finally:
         database.dispose()
     return 0
 
 
-def _handler(kind: JobKind) -> Callable[[Work], Outcome]:
-    handler: Callable[[Work], Outcome] = import_module(HANDLERS[kind]).run
-    return handler
+def _handle(work: Work) -> Outcome:
+    outcome: Outcome = import_module(HANDLERS[work.job.kind]).run(work)
+    return outcome
 
 
 def run(work: Work, handler: Callable[[Work], Outcome]) -> None:

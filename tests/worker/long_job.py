@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 from sqlalchemy import insert
@@ -15,7 +16,7 @@ from worker.work import Outcome, Work
 def run(work: Work) -> Outcome:
     match work.job.params["does"]:
         case "make":
-            print("made by the job", flush=True)
+            sys.stdout.write("made by the job\n")
             job_id, said = work.job.id, "row of the result"
             return Outcome(
                 {"made": "something"},
