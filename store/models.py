@@ -1,6 +1,6 @@
 """The model registry: which folders of model files exist and which one answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,13 +16,29 @@ ModelState = Literal["candidate", "active", "archived"]
 
 @dataclass(frozen=True)
 class NewModelVersion:
-    """A model version to register. `artifact` is its folder, relative to the artifact store."""
+    """A model version to register.
+
+    Attributes:
+        version: its name, unique.
+        backbone: the encoder that it was trained from.
+        artifact: its folder, relative to the artifact store.
+        manifest_sha256: of its manifest, which lists the hash of every other file.
+        evaluation: the record by which it is judged, None where it never was.
+        lineage: what it was made of: data hash, parameters, code, seed, library versions.
+        job_id: the training that made it.
+        dataset_id: what it was trained on.
+        created_by: who asked for it.
+    """
 
     version: str
     backbone: str
     artifact: str
     manifest_sha256: str
     evaluation: dict[str, Any] | None
+    lineage: dict[str, Any] | None = field(default=None, kw_only=True)
+    job_id: str | None = field(default=None, kw_only=True)
+    dataset_id: int | None = field(default=None, kw_only=True)
+    created_by: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,10 @@ def _view(row: ModelVersion) -> ModelVersionView:
         artifact=row.artifact,
         manifest_sha256=row.manifest_sha256,
         evaluation=row.evaluation,
+        lineage=row.lineage,
+        job_id=row.job_id,
+        dataset_id=row.dataset_id,
+        created_by=row.created_by,
         state=state,
         created_at=row.created_at,
         activated_at=row.activated_at,

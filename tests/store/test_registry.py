@@ -34,6 +34,18 @@ def test_the_first_model_serves_and_a_later_one_waits_until_it_is_activated(data
     assert (serving.version, serving.evaluation) == ("b", {"n": 3})
 
 
+def test_a_version_keeps_what_it_was_made_of(database: Database) -> None:
+    made_of = {"data": {"sha256": "ab" * 32}, "seed": 3}
+    new = NewModelVersion("a", "tiny", "models/a", "0" * 64, None, lineage=made_of, created_by="ann@example.com")
+    with database.begin() as session:
+        models.register(session, new)
+    with database.read() as session:
+        found = models.get(session, "a")
+    assert found is not None
+    assert (found.lineage, found.created_by) == (made_of, "ann@example.com")
+    assert (found.job_id, found.dataset_id) == (None, None)
+
+
 def test_a_worker_listens_once_it_has_a_model_and_until_it_stops(database: Database) -> None:
     def say(said: WorkerReport) -> None:
         with database.begin() as session:
