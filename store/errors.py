@@ -34,6 +34,14 @@ class UnknownModelVersionError(StoreError):
     """The registry has no such model version."""
 
 
+class ModelRefusedError(StoreError):
+    """The registry does not do this to the model version as it stands; the message says why."""
+
+
+class DishonestModelError(ModelRefusedError):
+    """The honesty gate refuses a version: its record does not show that it beats TF-IDF, and nobody overrode that."""
+
+
 class EmailTakenError(StoreError):
     """A user with this e-mail address exists."""
 

@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Tells the database from a thread how this worker is, and tries again to load a model that could not be loaded."""
+    """Tells the database from a thread how this worker is, and sees to it that the active model is loaded."""
 
     def __init__(self, database: Database, worker_id: str, slot: ModelSlot, reader: Reader) -> None:
         self._database = database
@@ -50,9 +50,10 @@ class Heartbeat:
                 return
 
     def _tell(self) -> None:
-        if self._slot.predictor is None:
+        if self._slot.loaded is None:
             self._say("failed" if self._slot.error else "starting")
             self._slot.fill()
+        self._slot.follow()
         self._say(self._state())
 
     def _enrol(self) -> bool:
@@ -71,20 +72,20 @@ class Heartbeat:
         return True
 
     def _state(self) -> WorkerState:
-        if self._slot.predictor is None:
+        if self._slot.loaded is None:
             return "failed"
         return "busy" if self._reader.is_busy else "ready"
 
     def _say(self, state: WorkerState) -> None:
-        predictor = self._slot.predictor
-        about = predictor.description if predictor else None
+        loaded = self._slot.loaded
+        about = loaded.predictor.description if loaded else None
         said = WorkerReport(
             state=state,
             device=about.device if about else None,
             dtype=about.dtype if about else None,
             engine=about.engine if about else None,
             threads=about.threads if about else None,
-            model_version=self._slot.version,
+            model_version=loaded.version if loaded else None,
             error=self._slot.error,
             reviews_done=self._reader.reviews_done,
         )

@@ -1,8 +1,10 @@
 """`/api/v1/jobs`: look at work, stop it, try it again."""
 
 from http import HTTPStatus
+from typing import Any
 
 from apiflask import APIBlueprint
+from flask import Response
 
 from store import jobs
 from store import reviews as review_store
@@ -15,6 +17,10 @@ from web.inputs import JobListIn, PageIn
 from web.outputs import JobEventList, JobList, JobOut, JobReviewList
 
 blueprint = APIBlueprint("api_jobs", __name__, url_prefix="/api/v1/jobs", tag="Jobs")
+
+_PLAIN_TEXT: dict[int | str, dict[str, str | dict[str, dict[str, Any]]]] = {
+    200: {"description": "Plain text", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
 
 
 @blueprint.get("")
@@ -78,6 +84,42 @@ def cancel(job_id: str) -> JobOut:
             standing = _found(jobs.get(db, job_id), job_id)
             raise ProblemError(HTTPStatus.CONFLICT, f"Nothing to stop: the job has ended, {standing.state}.")
     return job_out(job)
+
+
+@blueprint.post("/<job_id:job_id>/stop")
+@blueprint.output(JobOut)
+@blueprint.doc(
+    summary="Stop a training early and keep its best",
+    security="token",
+    responses={409: "The job does not run, or is of a kind that has nothing to keep"},
+)
+@needs("train", "jobs")
+def stop(job_id: str) -> JobOut:
+    """Ask a running training to end with the best that it has so far."""
+    with site().database.begin() as db:
+        standing = _found(jobs.get(db, job_id), job_id)
+        if not standing.can_stop:
+            raise ProblemError(
+                HTTPStatus.CONFLICT,
+                f"Only a running training can be stopped and kept; this {standing.title} is {standing.state}.",
+            )
+        job = _found(jobs.stop(db, job_id, by=identity().user.email), job_id)
+    return job_out(job)
+
+
+@blueprint.get("/<job_id:job_id>/log")
+@blueprint.doc(
+    summary="What a job's process printed",
+    security="token",
+    responses=_PLAIN_TEXT,
+)
+@needs("train", "jobs")
+def read_log(job_id: str) -> Response:
+    """Give the whole log of a long job; empty for one without a process of its own."""
+    with site().database.read() as db:
+        _found(jobs.get(db, job_id), job_id)
+        text = jobs.whole_log(db, job_id)
+    return Response(text, mimetype="text/plain")
 
 
 @blueprint.post("/<job_id:job_id>/retry")
