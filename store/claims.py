@@ -48,6 +48,15 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What the database says to a worker of a job that it believes it holds."""
+
+    is_held: bool
+    is_cancelled: bool
+    is_stopped: bool
+
+
+@dataclass(frozen=True)
 class Swept:
     """What one sweep repaired."""
 
@@ -84,6 +93,127 @@ def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: st
     record(session, sorted(fences), "claimed", {"worker": worker_id}, at=at)
     texts = _texts(session, fences)
     return [Claim(job_id, queue, fences[job_id], tuple(texts[job_id])) for job_id in chosen if job_id in fences]
+
+
+def claim_work(session: Session, *, queue: QueueName, worker_id: str, lease_s: float) -> Claim | None:
+    """Take the oldest ready job of a queue whose jobs run alone, in a process of their own; None when nothing waits.
+
+    How far an earlier attempt came stays: it goes on from there.
+    """
+    at = now(session)
+    oldest = (
+        select(Job.id)
+        .where(
+            Job.queue == queue,
+            Job.state == JobState.QUEUED,
+            Job.kind != JobKind.PREDICT,
+            or_(Job.run_after.is_(None), Job.run_after <= at),
+        )
+        .order_by(Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = session.scalar(oldest)
+    if job_id is None:
+        return None
+    fence = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            fence=Job.fence + 1,
+            attempts=Job.attempts + 1,
+            claimed_with=1,
+            worker_id=worker_id,
+            lease_expires_at=at + timedelta(seconds=lease_s),
+            started_at=func.coalesce(Job.started_at, literal(at, UtcDateTime())),
+        )
+        .returning(Job.fence)
+    )
+    if fence is None:
+        return None
+    record(session, [job_id], "claimed", {"worker": worker_id}, at=at)
+    return Claim(job_id, queue, fence, ())
+
+
+def wishes(session: Session, claimed: Claim) -> Wishes:
+    """Whether a claim still stands, and what people want of its job. Costs no lock."""
+    row = session.execute(
+        select(Job.state, Job.fence, Job.cancel_requested_at, Job.stop_requested_at).where(Job.id == claimed.job_id)
+    ).one_or_none()
+    is_held = row is not None and row.state == JobState.RUNNING and row.fence == claimed.fence
+    return Wishes(
+        is_held=is_held,
+        is_cancelled=row is not None and row.cancel_requested_at is not None,
+        is_stopped=row is not None and row.stop_requested_at is not None,
+    )
+
+
+def advance(session: Session, claimed: Claim, *, done: int, total: int, phase: str | None) -> bool:
+    """Record how far a job has come; False when its claim had lapsed. What is written beside it is guarded by that."""
+    statement = update(Job).where(_held([claimed])).values(done=min(done, total), total=total, phase=phase)
+    statement = statement.returning(Job.id).execution_options(synchronize_session=False)
+    return session.scalar(statement) is not None
+
+
+def hold(session: Session, claimed: Claim) -> bool:
+    """Make sure that a claim stands until this transaction ends; False when it had lapsed."""
+    return session.scalar(select(Job.id).where(_held([claimed])).with_for_update()) is not None
+
+
+def finish(session: Session, claimed: Claim, result: dict[str, Any]) -> bool:
+    """End a job that made something; False when its claim had lapsed. Write what it made in the same transaction."""
+    at = now(session)
+    values = {
+        "state": JobState.SUCCEEDED,
+        "done": Job.total,
+        "phase": None,
+        "result": result,
+        "lease_expires_at": None,
+        "finished_at": at,
+        "error": None,
+    }
+    left = _leave(session, claimed, values)
+    if left is not None:
+        record(session, [claimed.job_id], "succeeded", result, at=at)
+    return left is not None
+
+
+def crashed(session: Session, claimed: Claim, *, reason: str, back_off_s: float) -> JobState | None:
+    """Queue a job again whose process died, or give up on it once that happened often at the same place.
+
+    A crash counts only against an attempt that came no further than the one before: a training that is killed again
+    and again, and goes on from its checkpoint each time, is not to blame.
+
+    Returns:
+        The state that the job is in now, None when its claim had lapsed.
+    """
+    at = now(session)
+    row = session.execute(
+        select(Job).where(_held([claimed])).with_for_update().execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    crash = {"worker": f"{claimed.job_id}#{claimed.fence}", "at": at.isoformat(), "done": str(row.done)}
+    lapses = [*_at_the_same_place(row), crash]
+    values: dict[str, Any] = {"lapses_alone": lapses, "lease_expires_at": None}
+    if row.cancel_requested_at is not None:
+        values |= {"state": JobState.CANCELLED, "finished_at": at}
+    elif len(lapses) >= MAX_CRASHES_ALONE:
+        poison = JobError(
+            kind="defect",
+            message=f"Its process died {MAX_CRASHES_ALONE} times at the same place: {reason}.",
+            hint="Look at the job's log; retry the job once the cause is mended.",
+        )
+        values |= {"state": JobState.FAILED, "finished_at": at, "error": asdict(poison)}
+    else:
+        pause = timedelta(seconds=back_off_s * 2 ** (len(lapses) - 1))
+        values |= {"state": JobState.QUEUED, "worker_id": None, "run_after": at + pause}
+    left = _leave(session, claimed, values)
+    if left is not None:
+        event = {JobState.CANCELLED: "cancelled", JobState.FAILED: "quarantined"}.get(left, "crashed")
+        record(session, [claimed.job_id], event, {"reason": reason}, at=at)
+    return left
 
 
 def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool]:
@@ -268,7 +398,7 @@ def sweep(session: Session) -> Swept:
     lapsed = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < at)
     # A job that is locked is being ended or renewed at this moment.
     for job in session.scalars(select(Job).where(lapsed).order_by(Job.id).with_for_update(skip_locked=True)).all():
-        suspected = _unheard_of(session, job.lapses_alone + _lapse(job))
+        suspected = _unheard_of(session, _at_the_same_place(job) + _lapse(job))
         if job.cancel_requested_at is not None:
             event, values = "cancelled", {"state": JobState.CANCELLED, "finished_at": at}
         elif len(suspected) >= MAX_CRASHES_ALONE:
@@ -288,7 +418,14 @@ def sweep(session: Session) -> Swept:
 def _lapse(job: Job) -> list[dict[str, str]]:
     if job.claimed_with != 1 or job.worker_id is None or job.lease_expires_at is None:
         return []
-    return [{"worker": job.worker_id, "at": job.lease_expires_at.isoformat()}]
+    return [{"worker": job.worker_id, "at": job.lease_expires_at.isoformat(), "done": str(job.done)}]
+
+
+def _at_the_same_place(job: Job) -> list[dict[str, str]]:
+    """Earlier lapses that count: a long job goes on where it was, and one that came further since is not to blame."""
+    if job.kind in {JobKind.PREDICT, JobKind.EXPLAIN}:
+        return job.lapses_alone
+    return [lapse for lapse in job.lapses_alone if lapse.get("done") == str(job.done)]
 
 
 def _unheard_of(session: Session, lapses: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from store.database import now
 from store.errors import IdempotencyConflictError, QueueFullError
 from store.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
 from store.reviews import NewReview
-from store.schema import JOB_ID_LENGTH, IdempotencyKey, Job, JobEvent, JobReview
+from store.schema import JOB_ID_LENGTH, IdempotencyKey, Job, JobEvent, JobLog, JobReview
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 INTERACTIVE_MAX_REVIEWS = 32  # a larger request is bulk work and yields to people who wait
@@ -128,6 +128,15 @@ class JobEventView:
     at: datetime
     name: str
     data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobLogView:
+    """A piece of what a job's process printed."""
+
+    id: int
+    at: datetime
+    text: str
 
 
 @dataclass(frozen=True)
@@ -371,6 +380,34 @@ def cancel(session: Session, job_id: str, *, by: str) -> JobView | None:
         standing = get(session, job_id)
         return standing if standing is not None and not standing.state.is_final else None
     return get(session, job_id)
+
+
+def stop(session: Session, job_id: str, *, by: str) -> JobView | None:
+    """Ask a running job to end early and keep what it has; None when there is none that runs."""
+    at = now(session)
+    asked = (
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.RUNNING, Job.stop_requested_at.is_(None))
+        .values(stop_requested_at=at)
+        .returning(Job.id)
+    )
+    if session.scalar(asked) is not None:
+        record(session, [job_id], "stop_requested", {"by": by}, at=at)
+    standing = get(session, job_id)
+    return standing if standing is not None and standing.state is JobState.RUNNING else None
+
+
+def add_log(session: Session, job_id: str, text: str) -> None:
+    """Append to what a job's process printed."""
+    session.execute(insert(JobLog).values(job_id=job_id, at=now(session), text=text.replace("\x00", "\ufffd")))
+
+
+def read_log(session: Session, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[JobLogView]:
+    """The pieces of a job's log after the piece `after`, oldest first."""
+    rows = session.scalars(
+        select(JobLog).where(JobLog.job_id == job_id, JobLog.id > after).order_by(JobLog.id).limit(limit)
+    )
+    return [JobLogView(row.id, row.at, row.text) for row in rows]
 
 
 def retry(session: Session, job_id: str, *, by: str) -> JobView | None:
