@@ -60,10 +60,10 @@ class BadCellError(Exception):
         return Reject(line, headers.get(self.field, self.field), shortened(self.value), self.reason)
 
 
-def shortened(value: str) -> str:
+def shortened(value: str, n_chars: int = SHOWN_CHARS) -> str:
     """The beginning of a cell, in one line that prints."""
-    shown = "".join(char if char.isprintable() else " " for char in value[: SHOWN_CHARS + 1])
-    return shown if len(shown) <= SHOWN_CHARS else shown[: SHOWN_CHARS - 1] + "…"
+    shown = "".join(char if char.isprintable() else " " for char in value[: n_chars + 1])
+    return shown if len(shown) <= n_chars else shown[: n_chars - 1] + "…"
 
 
 def row_of(line: int, cells: Mapping[str, str]) -> Row:

@@ -9,7 +9,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ml.cells import BadCellError, Reject, Row, row_of
+from ml.cells import BadCellError, Reject, Row, row_of, shortened
 from ml.errors import DataError
 from ml.tables import Found, Table, open_table
 
@@ -26,6 +26,8 @@ CHUNK_ROWS = 10_000
 CHUNK_CHARS = 16_000_000
 REPORT_EVERY_ROWS = 2_000
 REPORTED_REJECTS = 100
+PREVIEWED_ROWS = 10
+PREVIEWED_CHARS = 300
 QUANTILES = {"min": 0.0, "p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95, "max": 1.0}
 AGE_BANDS = ((30, "under 30"), (40, "30 to 39"), (50, "40 to 49"), (60, "50 to 59"), (1_000, "60 and over"))
 
@@ -90,6 +92,7 @@ class ImportReport:
         ratings: kept rows by their stars.
         ages: kept rows by the band of their age.
         rejects: the first hundred rows left out; all of them are in the rejects file.
+        preview: the first ten rows kept, long texts shortened.
     """
 
     headers: dict[str, str]
@@ -105,10 +108,12 @@ class ImportReport:
     ratings: dict[str, int]
     ages: dict[str, int]
     rejects: tuple[Reject, ...]
+    preview: tuple[Row, ...]
 
     def as_json(self) -> dict[str, Any]:
         """The same, as JSON has it."""
-        return asdict(self) | {"rejects": [asdict(reject) for reject in self.rejects]}
+        lists = {"rejects": list(map(asdict, self.rejects)), "preview": list(map(asdict, self.preview))}
+        return asdict(self) | lists
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,7 @@ class _Tally:
     ratings: Counter[int | None] = field(default_factory=Counter)
     ages: Counter[str | None] = field(default_factory=Counter)
     rejects: list[Reject] = field(default_factory=list)
+    preview: list[Row] = field(default_factory=list)
     texts: "array[int]" = field(default_factory=lambda: array("q"))
 
     @property
@@ -200,6 +206,8 @@ class _Tally:
         self.ratings[row.rating] += 1
         self.ages[_band(row.age)] += 1
         self.n_without_label += row.rating is None and row.age is None
+        if len(self.preview) < PREVIEWED_ROWS:
+            self.preview.append(replace(row, text=shortened(row.text, PREVIEWED_CHARS)))
         self.n_looks_foreign += _looks_foreign(row.text, words)
 
     def reject(self, row: Reject) -> None:
@@ -231,6 +239,7 @@ class _Tally:
             ratings={str(stars): self.ratings[stars] for stars in range(1, 6)},
             ages={band: self.ages[band] for _, band in AGE_BANDS},
             rejects=tuple(self.rejects),
+            preview=tuple(self.preview),
         )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -206,6 +207,13 @@ def test_a_report_shows_the_first_hundred_rejects_and_the_file_all(bench: Bench)
     report = bench.run("text,rating\nFits.,5\n" + "Fits.,9\n" * 250).report
     assert (report.n_rejected, len(report.rejects)) == (250, REPORTED_REJECTS)
     assert len(bench.left_out()) == 250
+
+
+def test_a_report_previews_the_first_rows_and_is_json(bench: Bench) -> None:
+    report = bench.run("text,rating\n" + "x" * 400 + ",5\n" + "Fits.,4\n" * 20).report
+    preview = json.loads(json.dumps(report.as_json()))["preview"]
+    assert [(row["line"], row["rating"]) for row in preview] == [(2, 5), *[(line, 4) for line in range(3, 12)]]
+    assert preview[0]["text"] == "x" * 299 + "…"
 
 
 def test_a_parquet_file_is_read_like_a_csv(bench: Bench, tmp_path: Path) -> None:
