@@ -131,6 +131,42 @@ class ModelOut(Out):
     activated_at: datetime | None
 
 
+class DatasetSummaryOut(Out):
+    """One version of a data set."""
+
+    id: int
+    name: str
+    version: int
+    state: Annotated[
+        Literal["importing", "ready", "failed"], Field(description="Of a failed one its job says what to do.")
+    ]
+    source: Literal["upload", "corrections"]
+    n_rows: int
+    n_rejected: int
+    sha256: Annotated[str | None, Field(description="Of its Parquet file; null until it is ready.")]
+    job: Annotated[str | None, Field(description="The job that imports it, by id.")]
+    created_by: str
+    created_at: datetime
+    links: dict[str, str]
+
+
+class DatasetOut(DatasetSummaryOut):
+    """One version of a data set with what its rows look like."""
+
+    report: Annotated[
+        dict[str, Any] | None,
+        Field(description="Counts, distributions, the first rows and the first rejects; null until it is ready."),
+    ]
+    error: Annotated[JobErrorOut | None, Field(description="Why its import failed.")]
+
+
+class DatasetList(Out):
+    """One page of the versions of data sets, newest first."""
+
+    items: tuple[DatasetSummaryOut, ...]
+    next: str | None
+
+
 class ReviewList(Out):
     """One page of reviews."""
 

@@ -10,18 +10,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from store import jobs
 from store import reviews as review_store
-from store.jobs import Idempotency, JobState, JobView
+from store.jobs import JobState, JobView
 from store.reviews import ReviewFilters
+from web.api.idempotency import idempotency
 from web.api.views import job_out
 from web.context import site
-from web.errors import FieldError, ProblemError
+from web.errors import ProblemError
 from web.gate import needs
 from web.inputs import ReviewListIn, ReviewsIn
 from web.outputs import JobOut, ReviewList, ReviewOut, Submission
 from web.submission import submit
 from web.waiting import preferred_wait_s, wait_for_end
-
-MAX_KEY_CHARS = 255
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ _EXAMPLES = {
 @needs("reviews:write")
 def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, str]]:
     """Store the reviews and the job that reads them; with `Prefer: wait` answer with the predictions if they come."""
-    submitted = submit(json_data.to_new(), idempotency=_idempotency())
+    submitted = submit(json_data.to_new(), idempotency=idempotency(_body_sha256))
     headers = {"Location": url_for("api_jobs.show", job_id=submitted.job.id)}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -65,6 +64,10 @@ def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, st
         log.warning("accepted_without_a_look", job_id=submitted.job.id, error=type(error).__name__)
         return job_out(submitted.job), HTTPStatus.ACCEPTED, headers
     return body, status, headers | applied
+
+
+def _body_sha256() -> str:
+    return hashlib.sha256(request.get_data()).hexdigest()
 
 
 def _outcome(job: JobView) -> tuple[JobOut | Submission, int, dict[str, str]]:
@@ -78,16 +81,6 @@ def _outcome(job: JobView) -> tuple[JobOut | Submission, int, dict[str, str]]:
         views = review_store.reviews_of_job(db, job.id)
     reviews = tuple(map(ReviewOut.model_validate, views))
     return Submission(job=job_out(waited.job), reviews=reviews), HTTPStatus.OK, applied
-
-
-def _idempotency() -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():
-        wrong = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} printable characters")
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{wrong.field} {wrong.message}.", [wrong])
-    return Idempotency(key, hashlib.sha256(request.get_data()).hexdigest())
 
 
 @blueprint.get("")

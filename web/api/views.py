@@ -64,4 +64,6 @@ def _links(job: JobView) -> dict[str, str]:
     }
     if job.kind is JobKind.PREDICT:
         links["reviews"] = url_for("api_jobs.results", job_id=job.id)
+    if isinstance(dataset_id := job.params.get("dataset_id"), int):
+        links["dataset"] = url_for("api_datasets.show", dataset_id=dataset_id)
     return links
