@@ -34,6 +34,7 @@ class Watch:
 
     Attributes:
         on_phase: hears in words what begins.
+        on_start: hears after which step it begins: 0, or that of the checkpoint that it goes on from.
         on_step: hears of every step.
         on_evaluation: hears of every validation.
         before_checkpoint: what was reported up to now will not be reported again: it has to be kept by now.
@@ -42,6 +43,7 @@ class Watch:
     """
 
     on_phase: Callable[[str], None] = _ignore
+    on_start: Callable[[int], None] = _ignore
     on_step: Callable[[StepReport], None] = _ignore
     on_evaluation: Callable[[EvaluationReport], None] = _ignore
     before_checkpoint: Callable[[], None] = lambda: None
@@ -84,6 +86,7 @@ class Trainer:
         run = self._run
         if self._checkpoints is not None:
             self._best = self._checkpoints.restore(run)
+        self._watch.on_start(run.step)
         is_stopped = False
         while run.step < run.n_steps and not is_stopped:
             self._watch.on_phase(f"training, epoch {run.step // run.steps_per_epoch + 1} of {run.plan.epochs}")
