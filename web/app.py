@@ -12,6 +12,7 @@ from store.settings import Settings
 from web import gate, health, metrics, openapi, problems, security
 from web.api import fleet as api_fleet
 from web.api import jobs as api_jobs
+from web.api import models as api_models
 from web.api import reviews as api_reviews
 from web.context import Site
 from web.converters import JobIdConverter, RowIdConverter
@@ -88,7 +89,7 @@ def _register_views(app: APIFlask, settings: Settings) -> None:
     csrf = CSRFProtect()
     # Shared, so that a token has one allowance and not one for each address.
     per_token = limiter.shared_limit(f"{settings.token_rate_per_minute} per minute", scope="token", key_func=by_token)
-    for api in (api_reviews.blueprint, api_jobs.blueprint, api_fleet.blueprint):
+    for api in (api_reviews.blueprint, api_jobs.blueprint, api_models.blueprint, api_fleet.blueprint):
         csrf.exempt(api)  # no cookie is looked at there
         per_token(api)
         app.register_blueprint(api)
