@@ -13,6 +13,7 @@ from web import gate, health, metrics, openapi, problems, security
 from web.api import datasets as api_datasets
 from web.api import fleet as api_fleet
 from web.api import jobs as api_jobs
+from web.api import models as api_models
 from web.api import reviews as api_reviews
 from web.context import Site
 from web.converters import JobIdConverter, RowIdConverter
@@ -89,7 +90,8 @@ def _register_views(app: APIFlask, settings: Settings) -> None:
     csrf = CSRFProtect()
     # Shared, so that a token has one allowance and not one for each address.
     per_token = limiter.shared_limit(f"{settings.token_rate_per_minute} per minute", scope="token", key_func=by_token)
-    for api in (api_reviews.blueprint, api_jobs.blueprint, api_datasets.blueprint, api_fleet.blueprint):
+    apis = (api_reviews, api_jobs, api_datasets, api_models, api_fleet)
+    for api in (module.blueprint for module in apis):
         csrf.exempt(api)  # no cookie is looked at there
         per_token(api)
         app.register_blueprint(api)
