@@ -99,6 +99,26 @@ def local_file(settings: Settings, artifact: str, *, scratch: Path) -> Path:
     return copy
 
 
+def put_folder(settings: Settings, folder: Path, artifact: str) -> None:
+    """Copy a folder of files into the store, in place of whatever stands there; locally nobody sees half of it.
+
+    Raises:
+        OSError: the store does not take it.
+    """
+    filesystem, root = fsspec.core.url_to_fs(settings.artifacts)
+    if not isinstance(filesystem, LocalFileSystem):
+        filesystem.put(f"{folder}/", f"{root}/{artifact}/", recursive=True)
+        return
+    target = Path(root) / artifact
+    partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        shutil.copytree(folder, partial)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def remove_file(settings: Settings, artifact: str) -> None:
     """Remove a file of the store, if it is there."""
     filesystem, root = fsspec.core.url_to_fs(settings.artifacts)
@@ -106,3 +126,15 @@ def remove_file(settings: Settings, artifact: str) -> None:
         filesystem.rm_file(f"{root}/{artifact}")
     except FileNotFoundError:
         return
+
+
+def remove(settings: Settings, artifact: str) -> None:
+    """Remove the folder of `artifact` from the store, and this machine's copy of it; harmless when they are gone.
+
+    Raises:
+        OSError: the store is out of reach.
+    """
+    filesystem, root = fsspec.core.url_to_fs(settings.artifacts)
+    if filesystem.exists(f"{root}/{artifact}"):
+        filesystem.rm(f"{root}/{artifact}", recursive=True)
+    shutil.rmtree(settings.home.resolve() / "cache" / artifact, ignore_errors=True)

@@ -34,9 +34,33 @@ class UnknownModelVersionError(StoreError):
     """The registry has no such model version."""
 
 
+class ModelRefusedError(StoreError):
+    """The registry does not do this to the model version as it stands; the message says why."""
+
+
+class DishonestModelError(ModelRefusedError):
+    """The honesty gate refuses a version: its record does not show that it beats TF-IDF, and nobody overrode that."""
+
+
+class MissingFilesError(StoreError):
+    """The files of a model version are not what the registry knows."""
+
+
 class EmailTakenError(StoreError):
     """A user with this e-mail address exists."""
 
 
 class MigrationError(StoreError):
     """A migration would have left the database inconsistent; it was undone."""
+
+
+class TrainParamsError(StoreError):
+    """A parameter of a training is unknown, missing or out of its range.
+
+    Attributes:
+        field: its name; None where several are at odds with each other.
+    """
+
+    def __init__(self, field: str | None, reason: str) -> None:
+        super().__init__(reason if field is None else f"{field}: {reason}")
+        self.field = field

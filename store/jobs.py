@@ -38,6 +38,18 @@ class JobKind(StrEnum):
     EXPLAIN = "explain"
 
 
+TITLES = {
+    JobKind.PREDICT: "reading",
+    JobKind.TRAIN: "training",
+    JobKind.RESCORE: "rescoring",
+    JobKind.EVALUATE: "evaluation",
+    JobKind.EXPORT: "export",
+    JobKind.IMPORT: "import",
+    JobKind.EXPLAIN: "explanation",
+}
+UNITS = {JobKind.TRAIN: "step", JobKind.IMPORT: "row"}
+
+
 class JobState(StrEnum):
     """Where a job is in its life."""
 
@@ -119,6 +131,21 @@ class JobView:
     cancel_requested: bool
     stop_requested: bool
 
+    @property
+    def title(self) -> str:
+        """What kind of work this is, as a noun."""
+        return TITLES[self.kind]
+
+    @property
+    def unit(self) -> str:
+        """What `done` and `total` count, one of them."""
+        return UNITS.get(self.kind, "review")
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether it can end early and keep what it has."""
+        return self.kind is JobKind.TRAIN and self.state is JobState.RUNNING
+
 
 @dataclass(frozen=True)
 class JobEventView:
@@ -128,15 +155,6 @@ class JobEventView:
     at: datetime
     name: str
     data: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class JobLogView:
-    """A piece of what a job's process printed."""
-
-    id: int
-    at: datetime
-    text: str
 
 
 @dataclass(frozen=True)
@@ -402,12 +420,10 @@ def add_log(session: Session, job_id: str, text: str) -> None:
     session.execute(insert(JobLog).values(job_id=job_id, at=now(session), text=text.replace("\x00", "\ufffd")))
 
 
-def read_log(session: Session, job_id: str, *, after: int = 0, limit: int = 1_000) -> list[JobLogView]:
-    """The pieces of a job's log after the piece `after`, oldest first."""
-    rows = session.scalars(
-        select(JobLog).where(JobLog.job_id == job_id, JobLog.id > after).order_by(JobLog.id).limit(limit)
-    )
-    return [JobLogView(row.id, row.at, row.text) for row in rows]
+def whole_log(session: Session, job_id: str, *, last: int | None = None) -> str:
+    """What a job's process printed, oldest first; with `last`, the last so many pieces of a second or two each."""
+    newest_first = select(JobLog.text).where(JobLog.job_id == job_id).order_by(JobLog.id.desc()).limit(last)
+    return "".join(reversed(session.scalars(newest_first).all()))
 
 
 def retry(session: Session, job_id: str, *, by: str) -> JobView | None:

@@ -119,6 +119,19 @@ class QueueOut(Out):
     workers: int
 
 
+class ModelChangeOut(Out):
+    """A promotion or a rollback."""
+
+    id: int
+    at: datetime
+    action: Literal["promote", "rollback"]
+    version: str
+    previous: str | None
+    made_by: str
+    reason: str | None
+    override_reason: Annotated[str | None, Field(description="Why it serves although the honesty gate refused it.")]
+
+
 class ModelOut(Out):
     """A registered model version with its evaluation record."""
 
@@ -127,6 +140,10 @@ class ModelOut(Out):
     backbone: str
     manifest_sha256: str
     evaluation: dict[str, Any] | None
+    lineage: Annotated[dict[str, Any] | None, Field(description="What it was made of.")]
+    job_id: Annotated[str | None, Field(description="The training that made it.")]
+    dataset_id: int | None
+    created_by: str | None
     created_at: datetime
     activated_at: datetime | None
 
@@ -165,6 +182,17 @@ class DatasetList(Out):
 
     items: tuple[DatasetSummaryOut, ...]
     next: str | None
+
+
+class ModelDetailOut(ModelOut):
+    """A model version with all that is known of it."""
+
+    objection: Annotated[
+        str | None, Field(description="Why the honesty gate refuses it; null when it beats TF-IDF on rating.")
+    ]
+    changes: Annotated[
+        tuple[ModelChangeOut, ...], Field(description="By which it entered or left service, newest first.")
+    ]
 
 
 class ReviewList(Out):

@@ -19,7 +19,7 @@ from store.settings import load
 from worker.errors import AbandonedError, DrainedError, InputError, TransientError, summary
 from worker.work import Outcome, Work
 
-HANDLERS: dict[JobKind, str] = {JobKind.IMPORT: "worker.imports"}
+HANDLERS: dict[JobKind, str] = {JobKind.IMPORT: "worker.imports", JobKind.TRAIN: "worker.trainings"}
 """The module whose `run` does a kind of work; imported in the process that needs it."""
 
 BACK_OFF_S = 5.0

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from threading import Event, Thread
 
 import structlog
@@ -17,19 +18,27 @@ log = structlog.get_logger()
 
 
 class Presence:
-    """Tells the database from a thread that this worker is alive, and how it is."""
+    """Tells the database from a thread that this worker is alive, and how it is.
+
+    Args:
+        database: where to tell it.
+        worker_id: of this process; nobody else's.
+        queues: that it serves.
+        describe: called at every beat in the thread; each report that it gives is written before it goes on.
+    """
 
     def __init__(
         self,
         database: Database,
         worker_id: str,
         queues: Sequence[QueueName],
-        describe: Callable[[], WorkerReport],
+        describe: Callable[[], Iterable[WorkerReport]],
     ) -> None:
         self._database = database
         self._worker_id = worker_id
         self._queues = [queue.value for queue in queues]
         self._describe = describe
+        self._last = WorkerReport("starting")
         self._ended = Event()
         self._thread = Thread(target=self._beat, name=f"presence-{worker_id}", daemon=True)
 
@@ -41,14 +50,18 @@ class Presence:
         """End, and say that the worker is gone."""
         self._ended.set()
         self._thread.join(HEARTBEAT_S)
-        self._tell(WorkerReport("stopped"))
+        self._tell(replace(self._last, state="stopped"))
 
     def _beat(self) -> None:
         is_enrolled = False
         while True:
-            is_enrolled = is_enrolled or self._enrol()
-            if is_enrolled:
-                self._tell(self._describe())
+            try:
+                is_enrolled = is_enrolled or self._enrol()
+                if is_enrolled:
+                    for said in self._describe():
+                        self._tell(said)
+            except Exception:  # a worker without a heartbeat looks dead and never loads its model: go on
+                log.exception("heartbeat_failed")
             if self._ended.wait(HEARTBEAT_S):
                 return
 
@@ -68,6 +81,7 @@ class Presence:
         return True
 
     def _tell(self, said: WorkerReport) -> None:
+        self._last = said
         try:
             with self._database.begin() as session:
                 workers.report(session, self._worker_id, said)

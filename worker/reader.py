@@ -19,7 +19,7 @@ from store.outages import outage_of
 from store.reviews import NewPrediction
 from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
 from worker.lease import LeaseKeeper
-from worker.slot import ModelSlot
+from worker.slot import Loaded, ModelSlot
 
 BACK_OFF_S = 5.0  # before jobs are claimed again that a fault which is not theirs kept from being read
 PROBE = (ReviewText(None, "A dress."),)
@@ -49,19 +49,19 @@ class Reader:
         Raises:
             BrokenModelError: the model reads nothing any more; this process has to end.
         """
-        predictor = self.slot.fill()
-        if predictor is None:
+        if self.slot.fill() is None:
             return
         self.is_busy = True
         try:
             while not self.is_draining() and (held := self._claim(self.queues)):
-                self._read(held, predictor)
+                self._read(held)
         except SQLAlchemyError as error:  # while claiming: nothing is held, and the sweeper rings again
             log.warning("nothing_claimed", reason=summary(error))
         finally:
             self.is_busy = False
 
     def _claim(self, queues: Sequence[QueueName]) -> list[Claim]:
+        self.slot.follow()
         for queue in queues:
             with self.database.read() as session:
                 if not claims.anything_ready(session, queue):
@@ -78,12 +78,15 @@ class Reader:
                 return held
         return []
 
-    def _read(self, held: list[Claim], predictor: Predictor) -> None:
+    def _read(self, held: list[Claim]) -> None:
+        """Read a batch with the model of this moment, to its end, whatever takes over meanwhile."""
+        loaded = self._loaded()
+        predictor = loaded.predictor
         log.info("batch_claimed", jobs=[claim.job_id for claim in held], n_reviews=sum(len(c.reviews) for c in held))
         try:
             with LeaseKeeper(self.database, held, lease_s=self.lease_s) as keeper:
-                said = predictor.predict(_texts(held), between_batches=self._between(held, keeper, predictor))
-                self._record(held, said, keeper)
+                said = predictor.predict(_texts(held), between_batches=self._between(held, keeper))
+                self._record(held, said, keeper, version=loaded.version)
         except AbandonedError:
             self._give_up(held, keeper)
         except BrokenModelError:  # an urgent batch met it in the middle of this one
@@ -99,7 +102,12 @@ class Reader:
             self._refuse_broken(predictor, held, error)
             self._fail(held, error)
 
-    def _between(self, held: list[Claim], keeper: LeaseKeeper, predictor: Predictor) -> Callable[[int], None]:
+    def _loaded(self) -> Loaded:
+        if self.slot.loaded is None:
+            raise AssertionError("a slot that was filled is empty")
+        return self.slot.loaded
+
+    def _between(self, held: list[Claim], keeper: LeaseKeeper) -> Callable[[int], None]:
         interactive_first = [queue for queue in self.queues if queue is QueueName.INTERACTIVE]
         n_reviews = sum(len(claim.reviews) for claim in held)
         is_bulk = held[0].queue is not QueueName.INTERACTIVE
@@ -109,16 +117,13 @@ class Reader:
             if n_done < n_reviews and (not keeper.standing or self.is_draining()):
                 raise AbandonedError
             if is_bulk and (urgent := self._claim(interactive_first)):
-                self._read(urgent, predictor)
+                self._read(urgent)
 
         return between
 
-    def _record(self, held: list[Claim], said: Sequence[Prediction], keeper: LeaseKeeper) -> None:
+    def _record(self, held: list[Claim], said: Sequence[Prediction], keeper: LeaseKeeper, *, version: str) -> None:
         wanted = [claim for claim in held if claim.job_id in keeper.standing]
         answers = dict(zip([claim.job_id for claim in held], _split(held, said), strict=True))
-        version = self.slot.version
-        if version is None:
-            raise AssertionError("a predictor without a version")
         with self.database.begin() as session:
             ended = claims.succeed(session, wanted, [answers[c.job_id] for c in wanted], model_version=version)
         self.reviews_done += sum(len(claim.reviews) for claim in wanted if claim.job_id in ended)

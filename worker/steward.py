@@ -54,8 +54,8 @@ class Steward:
         self._busy = Lock()
         self.presence = Presence(database, worker_id, [queue], self._describe)
 
-    def _describe(self) -> WorkerReport:
-        return WorkerReport("busy" if self._busy.locked() else "ready", device="cpu", engine="process")
+    def _describe(self) -> list[WorkerReport]:
+        return [WorkerReport("busy" if self._busy.locked() else "ready")]
 
     def answer(self) -> None:
         """Answer a ring of the bell: run all that waits, unless another thread does so already."""

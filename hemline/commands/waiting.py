@@ -28,9 +28,7 @@ def wait_for_end(database: "Database", job: "JobView", *, within_s: float) -> "J
             with database.read() as session:
                 listening = workers.listening(session, job.queue)
             reason = "it is still waiting or running" if listening else f"no worker is listening on `{job.queue}`"
-            worker = (
-                "hemline worker --long-jobs" if job.queue in {QueueName.DATA, QueueName.TRAIN} else "hemline worker"
-            )
+            option = " --long-jobs" if job.queue in {QueueName.DATA, QueueName.TRAIN} else ""
             raise HemlineError(
                 f"job {job.id} is stored but was not done within {within_s:g} s: {reason}",
                 hint=None

@@ -8,7 +8,7 @@ import pytest
 from store import models, queues, workers
 from store.artifacts import local_folder
 from store.database import Database
-from store.errors import SettingsError, UnknownModelVersionError
+from store.errors import SettingsError
 from store.models import NewModelVersion
 from store.settings import Settings, load
 from store.workers import WorkerReport
@@ -18,20 +18,28 @@ def new_model(version: str) -> NewModelVersion:
     return NewModelVersion(version, "tiny", f"models/{version}", "0" * 64, {"n": 3})
 
 
-def test_the_first_model_serves_and_a_later_one_waits_until_it_is_activated(database: Database) -> None:
+def test_the_first_model_serves_and_a_later_one_waits(database: Database) -> None:
     with database.begin() as session:
         assert models.active(session) is None
         assert models.ensure_active(session, new_model("a")).state == "active"
         assert models.ensure_active(session, new_model("b")).state == "candidate"
-        assert models.activate(session, "b").state == "active"
-        states = {model.version: model.state for model in models.list_models(session)}
-        assert states == {"a": "archived", "b": "active"}
-        with pytest.raises(UnknownModelVersionError):
-            models.activate(session, "c")
     with database.read() as session:
         serving = models.active(session)
+        assert models.active_version(session) == "a"
     assert serving is not None
-    assert (serving.version, serving.evaluation) == ("b", {"n": 3})
+    assert (serving.version, serving.evaluation) == ("a", {"n": 3})
+
+
+def test_a_version_keeps_what_it_was_made_of(database: Database) -> None:
+    made_of = {"data": {"sha256": "ab" * 32}, "seed": 3}
+    new = NewModelVersion("a", "tiny", "models/a", "0" * 64, None, lineage=made_of, created_by="ann@example.com")
+    with database.begin() as session:
+        models.register(session, new)
+    with database.read() as session:
+        found = models.get(session, "a")
+    assert found is not None
+    assert (found.lineage, found.created_by) == (made_of, "ann@example.com")
+    assert (found.job_id, found.dataset_id) == (None, None)
 
 
 def test_a_worker_listens_once_it_has_a_model_and_until_it_stops(database: Database) -> None:

@@ -18,7 +18,7 @@ from store.models import NewModelVersion
 from store.settings import Settings
 from worker.process import PREDICT_QUEUES
 from worker.reader import Reader
-from worker.slot import ModelSlot
+from worker.slot import Loaded, ModelSlot
 
 VERSION = "small-1"
 
@@ -37,13 +37,19 @@ def predictor(network: DistilBertForReviews) -> Predictor:
     return Predictor(network, load_backbone(BackboneName.TINY).tokenizer(), version=VERSION)
 
 
+def install(settings: Settings, network: DistilBertForReviews, version: str) -> Path:
+    """Write a small network as the files of a version."""
+    folder = Path(settings.artifacts) / "models" / version
+    with artifact.replacing(folder) as staging:
+        candidate.write_network(network, load_backbone(BackboneName.TINY).tokenizer_json, staging)
+        artifact.seal(staging, artifact.Manifest(version=version, created="2026-01-01", backbone="tiny"))
+    return folder
+
+
 @pytest.fixture
 def installed(settings: Settings, database: Database, network: DistilBertForReviews) -> Path:
     """The folder of that small model, which is the active version of this installation."""
-    folder = Path(settings.artifacts) / "models" / VERSION
-    with artifact.replacing(folder) as staging:
-        candidate.write_network(network, load_backbone(BackboneName.TINY).tokenizer_json, staging)
-        artifact.seal(staging, artifact.Manifest(version=VERSION, created="2026-01-01", backbone="tiny"))
+    folder = install(settings, network, VERSION)
     with database.begin() as session:
         models.ensure_active(session, NewModelVersion(VERSION, "tiny", f"models/{VERSION}", "0" * 64, None))
     return folder
@@ -56,6 +62,17 @@ class Bench:
     reader: Reader
     draining: list[bool] = field(default_factory=list)
 
+    @property
+    def predictor(self) -> Predictor:
+        """What it reads with."""
+        assert self.reader.slot.loaded is not None
+        return self.reader.slot.loaded.predictor
+
+    @predictor.setter
+    def predictor(self, predictor: Predictor) -> None:
+        assert self.reader.slot.loaded is not None
+        self.reader.slot.loaded = Loaded(predictor, self.reader.slot.loaded.version)
+
 
 @pytest.fixture
 def make_bench(settings: Settings, database: Database, predictor: Predictor) -> Callable[[], Bench]:
@@ -64,7 +81,7 @@ def make_bench(settings: Settings, database: Database, predictor: Predictor) -> 
 
     def make() -> Bench:
         draining: list[bool] = []
-        slot = ModelSlot(settings, database, threads=1, predictor=predictor, version=VERSION)
+        slot = ModelSlot(settings, database, threads=1, loaded=Loaded(predictor, VERSION))
         reader = Reader(
             database=database,
             slot=slot,

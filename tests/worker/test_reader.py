@@ -93,9 +93,8 @@ def test_people_are_served_before_and_within_bulk_work(make_bench: MakeBench, da
     bulk = submit(database, *(f"bulk {n}" for n in range(40)))
     bench = make_bench()
     late: list[str] = []
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Interrupted(  # type: ignore[assignment]  # same method, real answers
+    predictor = bench.predictor
+    bench.predictor = Interrupted(  # type: ignore[assignment]  # same method, real answers
         predictor, happens=lambda: late.append(submit(database, "urgent"))
     )
     bench.reader.answer()
@@ -121,9 +120,8 @@ def test_without_a_model_nothing_is_claimed_and_the_reason_is_told(
 def test_a_draining_worker_hands_back_what_it_has_not_finished(make_bench: MakeBench, database: Database) -> None:
     job_id = submit(database, "a", "b")
     bench = make_bench()
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Interrupted(  # type: ignore[assignment]
+    predictor = bench.predictor
+    bench.predictor = Interrupted(  # type: ignore[assignment]
         predictor, happens=lambda: bench.draining.append(True)
     )
     bench.reader.answer()
@@ -137,9 +135,8 @@ def test_a_draining_worker_hands_back_what_it_has_not_finished(make_bench: MakeB
 def test_a_defect_fails_its_own_job_and_no_innocent_one(make_bench: MakeBench, database: Database) -> None:
     innocent, poison = submit(database, "innocent"), submit(database, "poison")
     bench = make_bench()
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Interrupted(predictor, chokes_on="poison")  # type: ignore[assignment]
+    predictor = bench.predictor
+    bench.predictor = Interrupted(predictor, chokes_on="poison")  # type: ignore[assignment]
     bench.reader.answer()
     assert look(database, innocent).state is JobState.SUCCEEDED
     failed = look(database, poison)
@@ -159,9 +156,8 @@ def test_a_worker_that_lost_its_lease_drops_what_it_read(make_bench: MakeBench, 
             assert claims.release(session, stolen)
             assert claims.claim(session, queue=QueueName.INTERACTIVE, max_reviews=9, worker_id="w-2", lease_s=60)
 
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Interrupted(predictor, happens=presume_dead)  # type: ignore[assignment]
+    predictor = bench.predictor
+    bench.predictor = Interrupted(predictor, happens=presume_dead)  # type: ignore[assignment]
     bench.reader.answer()
     assert look(database, job_id).worker_id == "w-2"
     with database.read() as session:
@@ -182,9 +178,8 @@ class Broken:
 
 
 def break_model(bench: Bench, *, by: str) -> None:
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Broken(predictor, by=by)  # type: ignore[assignment]  # same method
+    predictor = bench.predictor
+    bench.predictor = Broken(predictor, by=by)  # type: ignore[assignment]  # same method
 
 
 def test_a_lost_device_ends_the_process_and_is_no_jobs_fault(make_bench: MakeBench, database: Database) -> None:
@@ -217,7 +212,7 @@ def test_an_urgent_job_that_meets_a_lost_device_takes_no_bulk_job_along(
     bulk = submit(database, *(f"bulk {n}" for n in range(40)))
     bench = make_bench()
     lost = Broken(predictor, by="urgent")
-    bench.reader.slot.predictor = Interrupted(  # type: ignore[assignment]
+    bench.predictor = Interrupted(  # type: ignore[assignment]
         lost,  # type: ignore[arg-type]
         happens=lambda: submit(database, "urgent") and None,
     )
@@ -239,7 +234,7 @@ def test_an_answer_that_is_no_number_is_refused_with_the_true_reason(
 
     strange, plain = submit(database, "strange"), submit(database, "plain")
     bench = make_bench()
-    bench.reader.slot.predictor = Nonsense()  # type: ignore[assignment]
+    bench.predictor = Nonsense()  # type: ignore[assignment]
     bench.reader.answer()
     error = look(database, strange).error
     assert error is not None
@@ -309,9 +304,8 @@ def test_a_bell_survives_a_database_that_refuses_the_hand_back_too(make_bench: M
         broken.__enter__()
 
     broken = refusing(database, "UPDATE jobs", refusal)
-    predictor = bench.reader.slot.predictor
-    assert predictor is not None
-    bench.reader.slot.predictor = Interrupted(predictor, happens=go_away)  # type: ignore[assignment]
+    predictor = bench.predictor
+    bench.predictor = Interrupted(predictor, happens=go_away)  # type: ignore[assignment]
     bench.reader.answer()
     broken.__exit__(None, None, None)
     assert look(database, job_id).state is JobState.RUNNING  # until its lease lapses

@@ -61,7 +61,7 @@ def look(database: Database, job: JobView) -> JobView:
 
 def log_of(database: Database, job: JobView) -> str:
     with database.read() as session:
-        return "".join(piece.text for piece in jobs.read_log(session, job.id))
+        return jobs.whole_log(session, job.id)
 
 
 def names(database: Database, job: JobView) -> list[str]:
@@ -108,7 +108,7 @@ def test_what_a_job_makes_and_its_end_are_one(database: Database, steward: Stewa
     assert (ended.state, ended.done, ended.total, ended.result) == (JobState.SUCCEEDED, 3, 3, {"made": "something"})
     assert "made by the job" in log_of(database, job)
     with database.read() as session:
-        assert [entry.text for entry in jobs.read_log(session, job.id) if entry.text == "row of the result"]
+        assert "row of the result" in jobs.whole_log(session, job.id)
     assert not scratch_folder(steward._settings, job.id).exists()
 
 
