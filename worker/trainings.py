@@ -169,7 +169,9 @@ class Diary:
             self._write()
 
     def _on_evaluation(self, report: EvaluationReport) -> None:
-        said = NewEvaluation(report.step, report.epoch, asdict(report.metrics) | {"merit": report.merit}, report.is_best)
+        said = NewEvaluation(
+            report.step, report.epoch, asdict(report.metrics) | {"merit": report.merit}, report.is_best
+        )
         self._write(lambda session: trainings.record_evaluation(session, self._work.job.id, said))
 
     def _write(self, also: Callable[[Session], None] = lambda _: None) -> None:
