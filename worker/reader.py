@@ -10,11 +10,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ml.explanation import Explanation
 from ml.inference import Prediction, Predictor, ReviewText
 from store import claims
 from store.claims import Claim
 from store.database import Database
-from store.jobs import JobError, QueueName
+from store.explanations import HeadAmounts, NewExplanation, WordWeight
+from store.jobs import JobError, JobKind, QueueName
 from store.outages import outage_of
 from store.reviews import NewPrediction
 from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
@@ -82,8 +84,11 @@ class Reader:
         log.info("batch_claimed", jobs=[claim.job_id for claim in held], n_reviews=sum(len(c.reviews) for c in held))
         try:
             with LeaseKeeper(self.database, held, lease_s=self.lease_s) as keeper:
-                said = predictor.predict(_texts(held), between_batches=self._between(held, keeper, predictor))
-                self._record(held, said, keeper)
+                if held[0].kind is JobKind.EXPLAIN:
+                    self._explain(held[0], predictor, keeper)
+                else:
+                    said = predictor.predict(_texts(held), between_batches=self._between(held, keeper, predictor))
+                    self._record(held, said, keeper)
         except AbandonedError:
             self._give_up(held, keeper)
         except BrokenModelError:  # an urgent batch met it in the middle of this one
@@ -113,12 +118,31 @@ class Reader:
 
         return between
 
+    def _explain(self, claimed: Claim, predictor: Predictor, keeper: LeaseKeeper) -> None:
+        if not claimed.reviews:  # deleted since the request
+            self._record([claimed], [], keeper)
+            return
+        said, explained = predictor.explain(*_texts([claimed]))
+        prediction, weights = _stored(said), _stored_explanation(explained)
+        if claimed.job_id not in keeper.standing:
+            raise AbandonedError
+        version = self._version()
+        with self.database.begin() as session:
+            ended = claims.succeed_explained(session, claimed, prediction, weights, model_version=version)
+        if ended:
+            self.reviews_done += 1
+        else:
+            log.warning("stale_write_refused", job_id=claimed.job_id, fence=claimed.fence)
+
+    def _version(self) -> str:
+        if self.slot.version is None:
+            raise AssertionError("a predictor without a version")
+        return self.slot.version
+
     def _record(self, held: list[Claim], said: Sequence[Prediction], keeper: LeaseKeeper) -> None:
         wanted = [claim for claim in held if claim.job_id in keeper.standing]
         answers = dict(zip([claim.job_id for claim in held], _split(held, said), strict=True))
-        version = self.slot.version
-        if version is None:
-            raise AssertionError("a predictor without a version")
+        version = self._version()
         with self.database.begin() as session:
             ended = claims.succeed(session, wanted, [answers[c.job_id] for c in wanted], model_version=version)
         self.reviews_done += sum(len(claim.reviews) for claim in wanted if claim.job_id in ended)
@@ -195,4 +219,18 @@ def _stored(said: Prediction) -> NewPrediction:
         age_low=said.age_low,
         age_high=said.age_high,
         truncated=said.truncated,
+    )
+
+
+def _stored_explanation(explained: Explanation) -> NewExplanation:
+    # What is unexplained is the prediction less all the rest: one that is no number makes it none.
+    if not isfinite(explained.unexplained.stars + explained.unexplained.years):
+        raise NotFiniteError("the explanation of a review holds a number that is not finite")
+    return NewExplanation(
+        words=tuple(
+            WordWeight(part=word.part, start=word.start, end=word.end, stars=word.stars, years=word.years)
+            for word in explained.words
+        ),
+        baseline=HeadAmounts(explained.baseline.stars, explained.baseline.years),
+        unexplained=HeadAmounts(explained.unexplained.stars, explained.unexplained.years),
     )
