@@ -64,4 +64,6 @@ def _links(job: JobView) -> dict[str, str]:
     }
     if job.kind is JobKind.PREDICT:
         links["reviews"] = url_for("api_jobs.results", job_id=job.id)
+    if job.kind is JobKind.EXPLAIN:
+        links["review"] = url_for("api_reviews.show", review_id=job.params["review_id"], explain=1)
     return links
