@@ -182,6 +182,14 @@ class ReviewListIn(PageIn):
     q: Words | None = None
 
 
+class ExplainIn(BaseModel):
+    """What `GET /reviews/{review_id}` takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    explain: Annotated[bool, Field(description="Also give the weight of each word.")] = False
+
+
 class JobListIn(PageIn):
     """Filters of `GET /jobs`."""
 

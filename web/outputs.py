@@ -27,6 +27,30 @@ class PredictionOut(Out):
     truncated: Annotated[bool, Field(description="The text was longer than what the model reads.")]
 
 
+class AmountsOut(Out):
+    """One number for each head."""
+
+    stars: float
+    years: float
+
+
+class WordWeightOut(AmountsOut):
+    """How much one word moved each head: characters `start` to `end` of `title` or `text`."""
+
+    part: Literal["title", "text"]
+    start: int
+    end: int
+
+
+class ExplanationOut(Out):
+    """Why the model says what it says: baseline, all words and what is unexplained add up to the prediction."""
+
+    words: tuple[WordWeightOut, ...]
+    baseline: Annotated[AmountsOut, Field(description="What the model says while every word is left out.")]
+    unexplained: Annotated[AmountsOut, Field(description="What the words' weights miss.")]
+    model_version: str
+
+
 class ReviewOut(Out):
     """A stored review with its newest prediction, or null before it is read."""
 
@@ -42,6 +66,12 @@ class ReviewOut(Out):
     reviewed_at: datetime | None
     created_at: datetime
     prediction: PredictionOut | None
+
+
+class ExplainedReviewOut(ReviewOut):
+    """A review; with `explain=1` also which words moved its newest prediction."""
+
+    explanation: Annotated[ExplanationOut | None, Field(description="Null unless asked for with `explain=1`.")] = None
 
 
 class JobErrorOut(Out):
