@@ -3,17 +3,18 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import structlog
-from flask import request
+from flask import Response, request, send_file
 from werkzeug.datastructures import FileStorage
 
 from store import artifacts, datasets
+from store.datasets import DatasetView
 from store.jobs import Idempotency, Submitted
 from web.context import identity, site
 from web.errors import FieldError, ProblemError
@@ -21,7 +22,6 @@ from web.inputs import DatasetIn
 from web.validation import validate
 
 RETRY_AFTER_DISK_S = 60
-NOT_FIELDS = frozenset({"csrf_token"})
 
 log = structlog.get_logger()
 
@@ -44,8 +44,15 @@ class Upload:
         return digest.hexdigest()
 
 
-def read_upload() -> Upload:
+def _as_sent(form: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in form.items() if name != "file"}
+
+
+def read_upload(fields_of: Callable[[Mapping[str, str]], Mapping[str, Any]] = _as_sent) -> Upload:
     """Read the form of this request.
+
+    Args:
+        fields_of: finds the fields of `DatasetIn` among those of the form; as they are, unless told.
 
     Raises:
         ProblemError: 415 for another content type, 413 for too much, 422 for a wrong field, 503 for a full disk.
@@ -57,7 +64,7 @@ def read_upload() -> Upload:
     for name in form.keys() | files.keys():
         if len(form.getlist(name)) + len(files.getlist(name)) > 1:
             raise _wrong(name[:100], "is given twice")
-    fields = validate(DatasetIn, {name: value for name, value in form.items() if name not in NOT_FIELDS | {"file"}})
+    fields = validate(DatasetIn, fields_of(form))
     file = files.get("file")
     if file is None:
         raise _wrong("file", "must be sent as a file" if "file" in form else "is missing")
@@ -116,6 +123,22 @@ def submit_upload(
         site().depth.add_one()
         site().doorbell.ring(submitted.job.id, submitted.job.queue)
     return submitted
+
+
+def send_rejects(dataset: DatasetView) -> Response:
+    """The rejects file of a version as a download.
+
+    Raises:
+        ProblemError: 404 before it is ready.
+    """
+    if dataset.rejects_artifact is None:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"Data set {dataset.id} is {dataset.state}; it has no rejects file.")
+    try:
+        file = artifacts.open_file(site().settings, dataset.rejects_artifact)
+    except FileNotFoundError:
+        raise ProblemError(HTTPStatus.NOT_FOUND, "The rejects file is no longer in the artifact store.") from None
+    name = f"dataset-{dataset.id}-rejects.csv"
+    return send_file(file, mimetype="text/csv", as_attachment=True, download_name=name)
 
 
 def _forget(artifact: str) -> None:

@@ -15,7 +15,7 @@ from store.accounts import Role
 from store.database import Database
 from store.jobs import QueueName
 from store.settings import Settings
-from tests.web.conftest import PASSWORD
+from tests.web.conftest import PASSWORD, Browser
 from web import request as requests
 from worker import child, imports
 from worker.work import Work
@@ -204,3 +204,46 @@ def test_a_disk_that_takes_nothing_is_said(api: FlaskClient, settings: Settings)
     assert (answer.status_code, answer.content_type) == (503, "application/problem+json")
     assert answer.headers["Retry-After"]
     assert api.get("/api/v1/datasets").get_json()["items"] == []
+
+
+def post_form(browser: Browser, **form: object) -> TestResponse:
+    data = {"csrf_token": browser.csrf("/datasets"), "name": "autumn", **form}
+    return browser.client.post("/datasets", data=data, content_type="multipart/form-data")
+
+
+def test_a_page_takes_a_file_with_other_headers_and_shows_what_became_of_it(
+    browser: Browser, settings: Settings, database: Database
+) -> None:
+    assert "No data sets yet" in browser.get("/datasets").text
+    file = (io.BytesIO(b"Worte;Sterne\n<b>Passt.;5\nEng.;9\n"), "reviews.csv")
+    sent = post_form(browser, file=file, column_text="Worte", column_rating="Sterne")
+    assert sent.status_code == 303
+    assert sent.location.startswith("/jobs/")
+    assert "It is being imported." in browser.get("/datasets/1").text
+    work_off(settings, database)
+    page = browser.get("/datasets/1").text
+    for shown in ("autumn, version 1", "&lt;b&gt;Passt.", "is not a whole number from 1 to 5", "Download all as CSV"):
+        assert shown in page
+    assert "'" not in browser.get("/datasets/1/rejects").text
+    assert '<a href="/datasets/1">autumn</a>' in browser.get("/datasets").text
+
+
+def test_a_page_says_what_is_wrong_and_keeps_what_was_typed(browser: Browser) -> None:
+    refused = post_form(browser, name="spring <1>", column_text="Body")
+    assert refused.status_code == 422
+    assert "file: is missing." in refused.text
+    assert 'value="spring &lt;1&gt;"' in refused.text
+    assert 'value="Body"' in refused.text
+
+
+def test_a_failed_import_leads_to_its_job(browser: Browser, settings: Settings, database: Database) -> None:
+    post_form(browser, file=(io.BytesIO(b"PK\x03\x04"), "a.csv"))
+    work_off(settings, database)
+    assert "The import did not end well." in browser.get("/datasets/1").text
+    assert browser.get("/datasets/1/rejects").status_code == 404
+
+
+def test_who_may_only_look_gets_no_form_and_a_forged_form_nothing(viewer: Browser, browser: Browser) -> None:
+    assert 'type="file"' not in viewer.get("/datasets").text
+    forged = browser.client.post("/datasets", data={"name": "a", "file": (io.BytesIO(CSV), "a.csv")})
+    assert forged.status_code == 400

@@ -4,10 +4,10 @@ from http import HTTPStatus
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, send_file, url_for
+from flask import Response, url_for
 from sqlalchemy.orm import Session
 
-from store import artifacts, datasets, jobs
+from store import datasets, jobs
 from store.datasets import DatasetView
 from web.api.idempotency import idempotency
 from web.api.views import job_out
@@ -16,7 +16,7 @@ from web.errors import ProblemError
 from web.gate import needs
 from web.inputs import DatasetListIn
 from web.outputs import DatasetList, DatasetOut, DatasetSummaryOut, JobErrorOut, JobOut
-from web.uploads import read_upload, submit_upload
+from web.uploads import read_upload, send_rejects, submit_upload
 
 DATA = ("train", "reviews:read")
 
@@ -83,19 +83,7 @@ def rejects(dataset_id: int) -> Response:
     """Hand out the rejects file of a version that is ready."""
     with site().database.read() as db:
         dataset = _found(db, dataset_id)
-    if dataset.rejects_artifact is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"Data set {dataset_id} is {dataset.state}; it has no rejects file.")
-    return send_rejects(dataset, dataset.rejects_artifact)
-
-
-def send_rejects(dataset: DatasetView, artifact: str) -> Response:
-    """The rejects file as a download."""
-    try:
-        file = artifacts.open_file(site().settings, artifact)
-    except FileNotFoundError:
-        raise ProblemError(HTTPStatus.NOT_FOUND, "The rejects file is no longer in the artifact store.") from None
-    name = f"dataset-{dataset.id}-rejects.csv"
-    return send_file(file, mimetype="text/csv", as_attachment=True, download_name=name)
+    return send_rejects(dataset)
 
 
 def _found(db: Session, dataset_id: int) -> DatasetView:
