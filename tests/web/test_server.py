@@ -72,6 +72,16 @@ def test_a_chunked_form_beyond_the_limit_is_413(server: Settings) -> None:
     assert b"larger than the 8 MB" in body
 
 
+def test_a_data_file_may_be_larger_than_eight_megabytes(server: Settings) -> None:
+    head = f"POST /api/v1/datasets HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    head += "Content-Type: multipart/form-data; boundary=x\r\n" + CHUNKED
+    form = b'--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nlarge\r\n--x\r\n'
+    form += b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\ntext\n' + b"Fits.\n" * (2 * MB)
+    status, headers, body = exchange(server, head.encode(), *chunks(form + b"\r\n--x--\r\n"))
+    assert (status, headers["location"]) == (202, f"/api/v1/jobs/{json.loads(body)['id']}")
+    assert json.loads(body)["total"] == 5 + 6 * 2 * MB
+
+
 @pytest.mark.parametrize("wrong", [b"ZZ\r\nhello\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5;=\r\nhello\r\n0\r\n\r\n"])
 def test_malformed_chunks_are_400_and_no_defect(server: Settings, log: Path, wrong: bytes) -> None:
     status, headers, body = exchange(server, (POST + CHUNKED).encode(), wrong)
