@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535, description="Port that the web server listens on.")
     database_url: str | None = Field(default=None, description="SQLAlchemy URL; SQLite under HOME when unset.")
     redis_url: str | None = Field(default=None, description="Redis URL; an embedded server under HOME when unset.")
-    artifacts_url: str | None = Field(default=None, description="fsspec URL of the model files; under HOME when unset.")
+    artifacts_url: str | None = Field(
+        default=None, description="fsspec URL of the models, uploads and data sets; under HOME when unset."
+    )
     admin_email: str | None = Field(default=None, description="Provisioned administrator, applied at every start.")
     admin_password: SecretStr | None = Field(default=None, description="The administrator's password.")
     admin_token: SecretStr | None = Field(default=None, description="API token with all scopes, 32 characters or more.")
