@@ -126,3 +126,15 @@ def remove_file(settings: Settings, artifact: str) -> None:
         filesystem.rm_file(f"{root}/{artifact}")
     except FileNotFoundError:
         return
+
+
+def remove(settings: Settings, artifact: str) -> None:
+    """Remove the folder of `artifact` from the store, and this machine's copy of it; harmless when they are gone.
+
+    Raises:
+        OSError: the store is out of reach.
+    """
+    filesystem, root = fsspec.core.url_to_fs(settings.artifacts)
+    if filesystem.exists(f"{root}/{artifact}"):
+        filesystem.rm(f"{root}/{artifact}", recursive=True)
+    shutil.rmtree(settings.home.resolve() / "cache" / artifact, ignore_errors=True)

@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from store import explanations
 from store import reviews as review_store
 from store.database import now
+from store.explanations import NewExplanation
 from store.jobs import JobError, JobKind, JobState, QueueName, record
 from store.reviews import NewPrediction
 from store.schema import Job, JobReview, Review, UtcDateTime, Worker
@@ -45,6 +47,7 @@ class Claim:
     queue: QueueName
     fence: int
     reviews: tuple[ClaimedReview, ...]
+    kind: JobKind = JobKind.PREDICT
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,11 @@ class Swept:
 def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: str, lease_s: float) -> list[Claim]:
     """Take the oldest ready job of a queue and as many after it as fill `max_reviews`; none when nothing waits.
 
-    A job that crashed a worker before is taken alone, so that the next crash can be laid to it.
+    A job that explains is taken alone; so is one that crashed a worker before, for the next crash to be laid to it.
     """
     at = now(session)
-    chosen = _first_that_fit(list(session.execute(_ready(queue, at))), max_reviews)
+    ready = list(session.execute(_ready(queue, at)))
+    chosen = _first_that_fit(ready, max_reviews)
     if not chosen:
         return []
     taken = session.execute(
@@ -92,7 +96,12 @@ def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: st
     fences = {row.id: row.fence for row in taken}
     record(session, sorted(fences), "claimed", {"worker": worker_id}, at=at)
     texts = _texts(session, fences)
-    return [Claim(job_id, queue, fences[job_id], tuple(texts[job_id])) for job_id in chosen if job_id in fences]
+    kinds = {job_id: JobKind(kind) for job_id, _, _, kind in ready}
+    return [
+        Claim(job_id, queue, fences[job_id], tuple(texts[job_id]), kinds[job_id])
+        for job_id in chosen
+        if job_id in fences
+    ]
 
 
 def claim_work(session: Session, *, queue: QueueName, worker_id: str, lease_s: float) -> Claim | None:
@@ -216,13 +225,13 @@ def crashed(session: Session, claimed: Claim, *, reason: str, back_off_s: float)
     return left
 
 
-def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool]:
+def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool, str]:
     return (
-        select(Job.id, Job.total, Job.run_alone)
+        select(Job.id, Job.total, Job.run_alone, Job.kind)
         .where(
             Job.queue == queue,
             Job.state == JobState.QUEUED,
-            Job.kind == JobKind.PREDICT,
+            Job.kind.in_([JobKind.PREDICT, JobKind.EXPLAIN]),
             or_(Job.run_after.is_(None), Job.run_after <= at),
         )
         .order_by(Job.id)
@@ -231,12 +240,14 @@ def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str,
     )
 
 
-def _first_that_fit(ready: Sequence[Row[str, int, bool]], max_reviews: int) -> list[str]:
+def _first_that_fit(ready: Sequence[Row[str, int, bool, str]], max_reviews: int) -> list[str]:
     if not ready:
         return []
-    if ready[0][2]:
+    if ready[0][2] or ready[0][3] == JobKind.EXPLAIN:
         return [ready[0][0]]
-    together = [(job_id, total) for job_id, total, run_alone in ready if not run_alone]
+    together = [
+        (job_id, total) for job_id, total, run_alone, kind in ready if not run_alone and kind != JobKind.EXPLAIN
+    ]
     sums = accumulate(total for _, total in together)
     fitting = [job_id for (job_id, _), upto in zip(together, sums, strict=True) if upto <= max_reviews]
     return fitting or [together[0][0]]  # a job larger than the batch is a batch of its own
@@ -328,6 +339,49 @@ def succeed(
             )
     record(session, sorted(ended), "succeeded", {"model": model_version}, at=at)
     return ended
+
+
+def succeed_explained(
+    session: Session, claimed: Claim, said: NewPrediction, explained: NewExplanation, *, model_version: str
+) -> bool:
+    """End an explain claim with the weights of its one review; False when the claim had lapsed.
+
+    They belong to the review's newest prediction if this model made it of this text; else this one is stored as well.
+
+    Args:
+        session: a write transaction, which must hold nothing else.
+        claimed: what this worker believes it holds.
+        said: what the model says of the review.
+        explained: why.
+        model_version: the model.
+    """
+    at = now(session)
+    values = {
+        "state": JobState.SUCCEEDED,
+        "done": Job.total,
+        "lease_expires_at": None,
+        "finished_at": at,
+        "error": None,
+    }
+    if _leave(session, claimed, values) is None:
+        return False
+    record(session, [claimed.job_id], "succeeded", {"model": model_version}, at=at)
+    [review] = claimed.reviews
+    if (claimed.job_id, review.review_id) not in review_store.lock_reviews_of(session, [claimed.job_id]):
+        return True  # somebody deleted it since the claim
+    standing = review_store.standing_prediction(
+        session, review.review_id, revision=review.revision, model_version=model_version
+    )
+    if standing is None:
+        review_store.store_predictions(
+            session,
+            job_id=claimed.job_id,
+            model_version=model_version,
+            predictions=[(review.review_id, review.revision, said)],
+        )
+        standing = review_store.prediction_of_job(session, review.review_id, job_id=claimed.job_id)
+    explanations.save(session, explained, prediction_id=standing)
+    return True
 
 
 def fail(session: Session, claimed: Claim, error: JobError) -> bool:

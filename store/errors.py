@@ -42,6 +42,10 @@ class DishonestModelError(ModelRefusedError):
     """The honesty gate refuses a version: its record does not show that it beats TF-IDF, and nobody overrode that."""
 
 
+class MissingFilesError(StoreError):
+    """The files of a model version are not what the registry knows."""
+
+
 class EmailTakenError(StoreError):
     """A user with this e-mail address exists."""
 

@@ -18,6 +18,7 @@ _NAV = (
     ("read.index", "Read"),
     ("reviews.index", "Reviews"),
     ("jobs.index", "Jobs"),
+    ("train.show", "Train"),
     ("fleet.models_page", "Models"),
     ("fleet.workers_page", "Workers"),
 )

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from store import accounts
+from store.accounts import Role
 from web.context import ROLE_SCOPES, Identity, site
 from web.errors import ProblemError
 
@@ -20,15 +21,22 @@ PUBLIC_ENDPOINTS = frozenset(
 LOGIN_KEY = "login"
 SIGN_IN_ELSEWHERE = "You are no longer signed in. Sign in again in another tab, then press Read."
 READING = ("reviews:read", "reviews:write", "jobs", "train")  # whoever may ask for work may look at how it goes
+RELEASING = frozenset({Role.OPERATOR, Role.ADMIN})  # who may say which model serves
 
 View = TypeVar("View", bound=Callable[..., object])
 
 
-def needs(*scopes: str) -> Callable[[View], View]:
-    """Declare that a view takes any one of these scopes. A view behind the gate that declares none is refused."""
+def needs(*scopes: str, roles: frozenset[Role] | None = None) -> Callable[[View], View]:
+    """Declare that a view takes any one of these scopes. A view behind the gate that declares none is refused.
+
+    Args:
+        scopes: any one is enough.
+        roles: the person, or the one whose token it is, also has to have one of these; None for any.
+    """
 
     def declare(view: View) -> View:
         view.needs_scopes = frozenset(scopes)  # type: ignore[attr-defined]  # functions carry attributes
+        view.needs_roles = roles  # type: ignore[attr-defined]
         return view
 
     return declare
@@ -68,6 +76,9 @@ def _check_scope(who: Identity) -> None:
     if not needed & who.scopes:
         wanted = " or ".join(sorted(needed)) or "no scope that exists"
         raise ProblemError(HTTPStatus.FORBIDDEN, f"This needs the scope {wanted}.")
+    roles: frozenset[Role] | None = getattr(view, "needs_roles", None)
+    if roles is not None and who.user.role not in roles:
+        raise ProblemError(HTTPStatus.FORBIDDEN, f"This needs the role {' or '.join(sorted(roles))}.")
 
 
 def _by_token() -> Identity:

@@ -27,6 +27,7 @@ from web.strict_json import MalformedJsonError, loads
 MAX_REVIEWS = 1_000
 MAX_LABEL_CHARS = 200
 MAX_AGE_YEARS = 120
+MAX_REASON = 2_000
 REVIEWED_YEARS = range(1970, 2101)
 
 
@@ -181,6 +182,14 @@ class ReviewListIn(PageIn):
     q: Words | None = None
 
 
+class ExplainIn(BaseModel):
+    """What `GET /reviews/{review_id}` takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    explain: Annotated[bool, Field(description="Also give the weight of each word.")] = False
+
+
 class JobListIn(PageIn):
     """Filters of `GET /jobs`."""
 
@@ -193,3 +202,24 @@ class DatasetListIn(PageIn):
     """Filters of `GET /datasets`."""
 
     name: Words | None = None
+
+
+Reason = Annotated[str, StringConstraints(max_length=MAX_REASON), AfterValidator(_storable)]
+
+
+class PromoteIn(Strict):
+    """The body of a promotion."""
+
+    reason: Annotated[Reason | None, Field(description="Why, for the record.")] = None
+    override_reason: Annotated[
+        Reason | None, Field(description="Why it shall serve although the honesty gate refuses it.")
+    ] = None
+
+
+class RollbackIn(Strict):
+    """The body of a rollback."""
+
+    reason: Annotated[Reason | None, Field(description="Why, for the record.")] = None
+    serving: Annotated[
+        Label | None, Field(description="The version that you believe to serve; another one is 409.")
+    ] = None

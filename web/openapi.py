@@ -79,6 +79,9 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     upload["requestBody"] = _UPLOAD
     submit = spec["paths"]["/api/v1/reviews"]["post"]
     submit["parameters"] += [_PREFER, _IDEMPOTENCY_KEY]
+    spec["paths"]["/api/v1/reviews/{review_id}"]["get"]["responses"]["202"]["content"] = {
+        "application/json": {"schema": {"$ref": f"{SCHEMAS}JobOut"}}
+    }
     submit["responses"]["200"]["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}Submission"}}}
     for path, operations in spec["paths"].items():
         for operation in operations.values():

@@ -27,6 +27,30 @@ class PredictionOut(Out):
     truncated: Annotated[bool, Field(description="The text was longer than what the model reads.")]
 
 
+class AmountsOut(Out):
+    """One number for each head."""
+
+    stars: float
+    years: float
+
+
+class WordWeightOut(AmountsOut):
+    """How much one word moved each head: characters `start` to `end` of `title` or `text`."""
+
+    part: Literal["title", "text"]
+    start: int
+    end: int
+
+
+class ExplanationOut(Out):
+    """Why the model says what it says: baseline, all words and what is unexplained add up to the prediction."""
+
+    words: tuple[WordWeightOut, ...]
+    baseline: Annotated[AmountsOut, Field(description="What the model says while every word is left out.")]
+    unexplained: Annotated[AmountsOut, Field(description="What the words' weights miss.")]
+    model_version: str
+
+
 class ReviewOut(Out):
     """A stored review with its newest prediction, or null before it is read."""
 
@@ -42,6 +66,12 @@ class ReviewOut(Out):
     reviewed_at: datetime | None
     created_at: datetime
     prediction: PredictionOut | None
+
+
+class ExplainedReviewOut(ReviewOut):
+    """A review; with `explain=1` also which words moved its newest prediction."""
+
+    explanation: Annotated[ExplanationOut | None, Field(description="Null unless asked for with `explain=1`.")] = None
 
 
 class JobErrorOut(Out):
@@ -119,6 +149,19 @@ class QueueOut(Out):
     workers: int
 
 
+class ModelChangeOut(Out):
+    """A promotion or a rollback."""
+
+    id: int
+    at: datetime
+    action: Literal["promote", "rollback"]
+    version: str
+    previous: str | None
+    made_by: str
+    reason: str | None
+    override_reason: Annotated[str | None, Field(description="Why it serves although the honesty gate refused it.")]
+
+
 class ModelOut(Out):
     """A registered model version with its evaluation record."""
 
@@ -127,6 +170,10 @@ class ModelOut(Out):
     backbone: str
     manifest_sha256: str
     evaluation: dict[str, Any] | None
+    lineage: Annotated[dict[str, Any] | None, Field(description="What it was made of.")]
+    job_id: Annotated[str | None, Field(description="The training that made it.")]
+    dataset_id: int | None
+    created_by: str | None
     created_at: datetime
     activated_at: datetime | None
 
@@ -165,6 +212,17 @@ class DatasetList(Out):
 
     items: tuple[DatasetSummaryOut, ...]
     next: str | None
+
+
+class ModelDetailOut(ModelOut):
+    """A model version with all that is known of it."""
+
+    objection: Annotated[
+        str | None, Field(description="Why the honesty gate refuses it; null when it beats TF-IDF on rating.")
+    ]
+    changes: Annotated[
+        tuple[ModelChangeOut, ...], Field(description="By which it entered or left service, newest first.")
+    ]
 
 
 class ReviewList(Out):

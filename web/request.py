@@ -1,11 +1,12 @@
 """The request class: every body is bounded, and JSON and forms are read strictly, whoever reads them."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import parse_qsl
 
-from flask import Request
+from flask import Request, current_app
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
@@ -23,6 +24,8 @@ UPLOAD_ENDPOINTS = frozenset({"api_datasets.create", "datasets.upload"})
 """Views that take a file; any other body has to fit into memory."""
 MAX_FORM_PARTS = 100
 TOO_MANY_PARTS = f"The form has more than {MAX_FORM_PARTS} fields."
+
+View = TypeVar("View", bound=Callable[..., object])
 
 
 class Body(LimitedStream):
@@ -81,6 +84,12 @@ class StrictFormParser(FormDataParser):
         return stream, self.cls(fields), self.cls()
 
 
+def optional_body(view: View) -> View:
+    """Declare that a view takes an empty body for an empty JSON object."""
+    view.body_is_optional = True  # type: ignore[attr-defined]  # functions carry attributes
+    return view
+
+
 class StrictRequest(Request):
     """A request whose body is checked for its type, size and shape before anything sees it."""
 
@@ -107,6 +116,9 @@ class StrictRequest(Request):
         Raises:
             ProblemError: 415 for another content type, 400 for a malformed body.
         """
+        view = current_app.view_functions.get(self.endpoint or "")
+        if getattr(view, "body_is_optional", False) and not self.get_data(cache=True):
+            return {}
         if not self.is_json:
             raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send the body as Content-Type: application/json.")
         try:

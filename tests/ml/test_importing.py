@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml.data import normalised
+from ml.data import normalised, read_parquet
 from ml.errors import DataError
 from ml.importing import AGE_BANDS, CHUNK_ROWS, REPORTED_REJECTS, SCHEMA, Imported, import_file
 from ml.text import ReviewText
@@ -247,6 +248,14 @@ def test_what_was_imported_imports_again_unchanged(bench: Bench) -> None:
     bench.run(bench.target.read_bytes())
     assert [{**row, "line": 0} for row in bench.kept()] == [{**row, "line": 0} for row in rows]
     assert first.report.n_rows == 2
+
+
+def test_training_reads_what_was_imported(bench: Bench) -> None:
+    bench.run("text,rating,age,title,class_name\nFits.,5,40.5,T,Knits\nSoft.,,,,\n")
+    table = read_parquet(bench.target)
+    assert table.reviews == (ReviewText("T", "Fits."), ReviewText(None, "Soft."))
+    assert (table.ratings[0], table.ages[0], table.class_names) == (5, 40.5, ("Knits", ""))
+    assert np.isnan([table.ratings[1], table.ages[1]]).all()
 
 
 def test_the_same_rows_make_the_same_file(bench: Bench) -> None:

@@ -306,7 +306,7 @@ def test_workers_queues_and_models_are_listed(api: FlaskClient, staff: Staff) ->
     assert queues["interactive"] == {"name": "interactive", "depth": 0, "oldest_wait_s": None, "workers": 1}
     (model,) = api.get("/api/v1/models").get_json()["items"]
     assert model["evaluation"]["baselines"]["majority"]["rating"]["accuracy"] == 0.549
-    assert api.get("/api/v1/models/starter-1").get_json() == model
+    assert model.items() <= api.get("/api/v1/models/starter-1").get_json().items()
 
 
 @sqlite_only

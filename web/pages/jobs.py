@@ -18,6 +18,7 @@ from web.errors import ProblemError
 from web.formats import wants_fragment
 from web.gate import READING, needs
 from web.inputs import JobListIn, PageIn
+from web.pages.curves import drawn_curves
 from web.pages.progress import progress_of
 from web.pages.query import STALE_CURSOR, query
 from web.pages.readings import reading_of
@@ -69,7 +70,7 @@ def show(job_id: str) -> ResponseReturnValue:
         if job is None:
             abort(HTTPStatus.NOT_FOUND)
         progress, events = progress_of(db, job), jobs.events(db, job_id)
-        log = jobs.whole_log(db, job_id, last=LOG_PIECES)
+        log, curves = jobs.whole_log(db, job_id, last=LOG_PIECES), drawn_curves(db, job)
         reviews = _reviews(db, job, asked)
     page = render_template(
         "jobs/_job.html" if wants_fragment() else "jobs/job.html",
@@ -77,6 +78,7 @@ def show(job_id: str) -> ResponseReturnValue:
         job=job,
         events=events,
         log="".join(log.splitlines(keepends=True)[-LOG_LINES:]),
+        curves=curves,
         reviews=reviews,
         readings=[reading_of(review) for review in reviews.items],
         asked=asked,
