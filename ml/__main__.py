@@ -68,9 +68,10 @@ def train(  # noqa: PLR0917 - the parameters are the command's options
 ) -> None:
     """Train on a table, judge on a part of it kept apart, and write a complete model version.
 
-    Numbers that are absent are those of the recipe for backbone and method.
+    Numbers that are absent are those of the recipe for backbone and method. Under `torchrun` the processes train one
+    model together and the first writes it.
     """
-    from ml import artifact, candidate, data  # noqa: PLC0415
+    from ml import artifact, candidate, data, team  # noqa: PLC0415
     from ml.trainer import Watch  # noqa: PLC0415
 
     _use_threads(threads)
@@ -94,18 +95,16 @@ def train(  # noqa: PLR0917 - the parameters are the command's options
         plan = plan_of(backbone, method, seed=seed, **chosen)
     except PlanError as error:
         raise typer.BadParameter(str(error)) from error
-    made = candidate.make(
-        data.read_table(csv),
-        plan,
-        data_sha256=artifact.sha256(csv),
-        watch=Watch(on_step=_show_step, on_evaluation=_show_evaluation),
-        surroundings=candidate.Surroundings(
-            backbone_folder=backbone_folder,
-            checkpoints=checkpoints,
-            checkpoint_every=checkpoint_every,
-            device=device,
-        ),
+    members = team.join(device)
+    around = candidate.Surroundings(
+        backbone_folder=backbone_folder, checkpoints=checkpoints, checkpoint_every=checkpoint_every, team=members
     )
+    table, data_sha256 = data.read_table(csv), artifact.sha256(csv)
+    if not members.is_first:
+        candidate.assist(table, plan, data_sha256=data_sha256, around=around)
+        return
+    watch = Watch(on_step=_show_step, on_evaluation=_show_evaluation)
+    made = candidate.make(table, plan, data_sha256=data_sha256, watch=watch, surroundings=around)
     manifest = candidate.write(made, output)
     answer = {"model_version": manifest.version, "folder": str(output), "evaluation": made.record}
     _answer(answer, as_json=as_json, lines=[f"{manifest.version} in {output}", *_figures(made.record)])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from ml.calibration import fit_interval, fit_temperature
 from ml.checkpoint import Checkpoints
 from ml.data import Part, ReviewTable, split
 from ml.errors import DataError
-from ml.hardware import choose_device
 from ml.inference import Predictor, readings
 from ml.network import DistilBertForReviews
 from ml.plan import Method, TrainingPlan
 from ml.scoring import score
+from ml.team import Team
 from ml.text import encode
 from ml.trainer import Trainer, Watch
 from ml.training import Run
@@ -69,13 +69,13 @@ class Surroundings:
         backbone_folder: where `distilbert-base-uncased` lies, if not in the hub's cache.
         checkpoints: a folder for this training's checkpoints, which it goes on from; none are written if None.
         checkpoint_every: steps between checkpoints within an epoch.
-        device: "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        team: the device, and the processes that train together; their first alone makes the candidate.
     """
 
     backbone_folder: Path | None = None
     checkpoints: Path | None = None
     checkpoint_every: int | None = None
-    device: str = "cpu"
+    team: Team = field(default_factory=Team)
 
 
 def make(
@@ -110,13 +110,7 @@ def make(
     backbone = backbones.load(plan.backbone, folder=around.backbone_folder, seed=plan.seed)
     watch.on_phase("fitting the baselines")
     rivals = baselines.fit(tables[Part.TRAIN], tables[Part.CALIBRATION])
-    checkpoints = None
-    if around.checkpoints is not None:
-        identity = json.dumps({"plan": asdict(plan), "data": data_sha256, "n_rows": len(table)}, sort_keys=True)
-        checkpoints = Checkpoints(around.checkpoints, identity=identity)
-    run = prepare(tables[Part.TRAIN], plan, backbone, device=around.device)
-    held = _held(tables[Part.VALIDATION], plan, backbone) if len(tables[Part.VALIDATION]) else None
-    Trainer(run, watch, held=held, checkpoints=checkpoints, checkpoint_every=around.checkpoint_every).train()
+    run = _train(tables, plan, backbone, data_sha256=data_sha256, watch=watch, around=around)
     if plan.method is Method.LORA:
         training.merge_adapters(run.model)
     watch.on_phase("calibrating and judging")
@@ -124,6 +118,39 @@ def make(
     manifest = describe(plan, parts, data_sha256=data_sha256, version=version)
     record = judge(run.model, backbone, tables[Part.TEST], rivals)
     return Candidate(run.model, backbone.tokenizer_json, rivals, record, manifest)
+
+
+def assist(table: ReviewTable, plan: TrainingPlan, *, data_sha256: str, around: Surroundings) -> None:
+    """Train beside the process that makes the candidate, to the last step, and make nothing.
+
+    Raises:
+        As `make`.
+    """
+    parts = split(table, split_seed=plan.split_seed)
+    tables = {part: table.take(rows) for part, rows in parts.items()}
+    check(table, tables, plan)
+    backbone = backbones.load(plan.backbone, folder=around.backbone_folder, seed=plan.seed)
+    _train(tables, plan, backbone, data_sha256=data_sha256, watch=Watch(), around=around)
+
+
+def _train(
+    tables: Mapping[Part, ReviewTable],
+    plan: TrainingPlan,
+    backbone: Backbone,
+    *,
+    data_sha256: str,
+    watch: Watch,
+    around: Surroundings,
+) -> Run:
+    checkpoints = None
+    if around.checkpoints is not None:
+        n_rows = {part: len(rows) for part, rows in tables.items()}
+        identity = json.dumps({"plan": asdict(plan), "data": data_sha256, "n_rows": n_rows}, sort_keys=True)
+        checkpoints = Checkpoints(around.checkpoints, identity=identity)
+    run = prepare(tables[Part.TRAIN], plan, backbone, team=around.team)
+    held = _held(tables[Part.VALIDATION], plan, backbone) if len(tables[Part.VALIDATION]) else None
+    Trainer(run, watch, held=held, checkpoints=checkpoints, checkpoint_every=around.checkpoint_every).train()
+    return run
 
 
 def check(table: ReviewTable, tables: Mapping[Part, ReviewTable], plan: TrainingPlan) -> None:
@@ -151,14 +178,15 @@ def check(table: ReviewTable, tables: Mapping[Part, ReviewTable], plan: Training
         raise DataError("training needs rows with an age, found none: add ages, or set age_weight to 0")
 
 
-def prepare(table: ReviewTable, plan: TrainingPlan, backbone: Backbone, *, device: str = "cpu") -> Run:
+def prepare(table: ReviewTable, plan: TrainingPlan, backbone: Backbone, *, team: Team | None = None) -> Run:
     """Return a run over every row of the table, at its first step; adapters stand beside the encoder where planned."""
     ids = encode(backbone.tokenizer(), table.reviews, max_length=plan.max_length).ids
     model, examples = training.prepare(plan, backbone, ids, ratings=table.ratings, ages=table.ages)
     if plan.method is Method.LORA:
         training.add_adapters(model, rank=plan.lora_rank)
-    nn.Module.to(model, choose_device(device))
-    return Run(model, examples, plan)
+    team = team or Team()
+    nn.Module.to(model, team.device)
+    return Run(model, examples, plan, team)
 
 
 def fit(table: ReviewTable, plan: TrainingPlan, backbone: Backbone, *, watch: Watch) -> DistilBertForReviews:

@@ -9,7 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ml.losses import age_loss, inverse_frequency, rating_loss, uncertainty_part
+from ml.metrics import N_STARS
 from ml.plan import ClassWeighting, TrainingPlan, Weighting
+
+Labels = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Stars and standardised ages, NaN where unlabelled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,15 @@ class Objective(nn.Module):
             self.rating_log_variance = nn.Parameter(torch.zeros(()))
             self.age_log_variance = nn.Parameter(torch.zeros(()))
 
-    def forward(self, logits: Tensor, predicted: Tensor, *, ratings: Tensor, ages: Tensor) -> Losses:
+    def forward(
+        self,
+        logits: Tensor,
+        predicted: Tensor,
+        *,
+        ratings: Tensor,
+        ages: Tensor,
+        scales: tuple[float, float] = (1.0, 1.0),
+    ) -> Losses:
         """Compare outputs with labels.
 
         Args:
@@ -44,15 +56,35 @@ class Objective(nn.Module):
             predicted: (batch,) standardised ages.
             ratings: (batch,) stars, NaN where unlabelled.
             ages: (batch,) standardised, NaN where unlabelled.
+            scales: factors of both losses; see `scales`.
         """
-        rating = rating_loss(logits, ratings, self.class_weights)
-        age = age_loss(predicted, ages)
+        rating = scales[0] * rating_loss(logits, ratings, self.class_weights)
+        age = scales[1] * age_loss(predicted, ages)
         plan = self.plan
         rating_part, age_part = plan.rating_weight * rating, plan.age_weight * age
         if plan.weighting is Weighting.UNCERTAINTY:
             rating_part = uncertainty_part(rating, self.rating_log_variance) if plan.rating_weight else rating_part
             age_part = uncertainty_part(age, self.age_log_variance) if plan.age_weight else age_part
         return Losses(rating, age, rating_part + age_part)
+
+    def scales(self, mine: Labels, whole: Labels, *, size: int) -> tuple[float, float]:
+        """Return the factors by which the losses of the shares have those of the whole batch as their mean.
+
+        Args:
+            mine: (share,) stars and ages of the share, NaN where unlabelled.
+            whole: (batch,) the same of the whole batch.
+            size: processes.
+        """
+        return tuple(  # type: ignore[return-value] # of two
+            size * share / all_of_it if all_of_it else 1.0
+            for share, all_of_it in zip(self._masses(*mine), self._masses(*whole), strict=True)
+        )
+
+    def _masses(self, ratings: NDArray[np.float32], ages: NDArray[np.float32]) -> tuple[float, float]:
+        """What the mean of each loss is taken over: the labelled rows, the rated ones by their class's weight."""
+        stars = ratings[~np.isnan(ratings)].astype(np.int64) - 1
+        weights = np.ones(N_STARS) if self.class_weights is None else self.class_weights.cpu().numpy()
+        return float(weights[stars].sum()), float((~np.isnan(ages)).sum())
 
     def parts(self, rating: float, age: float) -> tuple[float, float]:
         """Return what each head adds to the total at the present weights."""

@@ -93,7 +93,7 @@ class Trainer:
             is_stopped = self._epoch()
             self._evaluate()
             self._save()
-            if run.step < run.n_steps and not is_stopped and self._watch.wants_pause():
+            if run.step < run.n_steps and not is_stopped and run.team.agree(wish=self._watch.wants_pause()):
                 raise PausedError(f"paused after step {run.step} of {run.n_steps}")
         if self._best is not None and self._best.step != run.step:
             run.load_state(self._best.trained)
@@ -102,12 +102,13 @@ class Trainer:
         """Train over what is left of an epoch; return whether the watch stopped it."""
         run = self._run
         for report in run.steps():
-            self._watch.on_step(report)
-            if self._watch.wants_stop():
+            if run.team.is_first:
+                self._watch.on_step(report)
+            if run.team.agree(wish=self._watch.wants_stop()):
                 return True
             if run.is_between_epochs:  # its evaluation comes first
                 break
-            if self._watch.wants_pause():
+            if run.team.agree(wish=self._watch.wants_pause()):
                 self._save()
                 raise PausedError(f"paused after step {run.step} of {run.n_steps}")
             if self._every is not None and run.step % self._every == 0:
@@ -115,7 +116,7 @@ class Trainer:
         return False
 
     def _evaluate(self) -> None:
-        if self._held is None:
+        if self._held is None or not self._run.team.is_first:
             return
         run = self._run
         metrics = validate(run.model, self._held)
@@ -128,6 +129,6 @@ class Trainer:
         self._watch.on_evaluation(EvaluationReport(run.step, epoch, metrics, merit, is_best))
 
     def _save(self) -> None:
-        if self._checkpoints is not None:
+        if self._checkpoints is not None and self._run.team.is_first:
             self._watch.before_checkpoint()
             self._checkpoints.save(self._run, self._best)

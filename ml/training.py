@@ -16,6 +16,7 @@ from ml.hardware import fast_dtype
 from ml.network import DistilBertForReviews, HemlineConfig
 from ml.objective import Objective
 from ml.plan import TrainingPlan
+from ml.team import Team
 from ml.text import pad
 
 LORA_TARGETS = ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"]
@@ -160,8 +161,11 @@ def merge_adapters(model: DistilBertForReviews) -> None:
 class Run:
     """A training in progress; its state: the model, the optimizer, the schedule, the step and torch's random state."""
 
-    def __init__(self, model: DistilBertForReviews, examples: Examples, plan: TrainingPlan) -> None:
+    def __init__(
+        self, model: DistilBertForReviews, examples: Examples, plan: TrainingPlan, team: Team | None = None
+    ) -> None:
         self.model, self.examples, self.plan = model, examples, plan
+        self.team = team or Team()
         self.steps_per_epoch = -(-len(examples.ids) // plan.batch_size)
         self.n_steps = plan.epochs * self.steps_per_epoch
         self.step = 0
@@ -211,13 +215,15 @@ class Run:
         started = time.perf_counter()
         device = self.model.device
         use_autocast = self.autocast is torch.bfloat16
-        batch = _batch(self.examples, rows, device)
+        self.team.seed_step(self.plan.seed, self.step)
+        batch, scales = self._share(rows)
         ratings, ages = batch.pop("ratings"), batch.pop("ages")
         with torch.autocast(device.type, torch.bfloat16, enabled=use_autocast):
             output = self.model(**batch)
-            losses = self.objective(output.rating_logits, output.age, ratings=ratings, ages=ages)
+            losses = self.objective(output.rating_logits, output.age, ratings=ratings, ages=ages, scales=scales)
         losses.total.backward()
-        rating, age = losses.rating.item(), losses.age.item()
+        self.team.average_gradients(self.parameters().values())
+        rating, age = self.team.mean([losses.rating.item(), losses.age.item()])
         rating_part, age_part = self.objective.parts(rating, age)
         nn.utils.clip_grad_norm_(self.parameters().values(), self.plan.max_grad_norm)
         learning_rate = float(self.schedule.get_last_lr()[0])
@@ -237,6 +243,19 @@ class Run:
             learning_rate=learning_rate,
             examples_per_s=len(rows) / (time.perf_counter() - started),
         )
+
+    def _share(self, rows: Sequence[int]) -> tuple[dict[str, Tensor], tuple[float, float]]:
+        """Return this process's share of a batch, and what its losses count."""
+        device, team = self.model.device, self.team
+        mine = team.share(rows)
+        batch = _batch(self.examples, mine or rows[:1], device)
+        if not mine:  # takes part in the exchange with losses of nothing
+            for name in ("ratings", "ages"):
+                batch[name] = torch.full_like(batch[name], torch.nan)
+        if team.size == 1:
+            return batch, (1.0, 1.0)
+        labels = [(self.examples.ratings[list(part)], self.examples.ages[list(part)]) for part in (mine, rows)]
+        return batch, self.objective.scales(labels[0], labels[1], size=team.size)
 
 
 def _batch(examples: Examples, rows: Sequence[int], device: torch.device) -> dict[str, Tensor]:

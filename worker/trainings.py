@@ -16,7 +16,9 @@ from ml import candidate, data
 from ml.artifact import Manifest
 from ml.candidate import Surroundings
 from ml.errors import BackboneUnavailableError, DataError, PausedError, PlanError
+from ml.hardware import choose_device
 from ml.plan import BackboneName, ClassWeighting, Method, TrainingPlan, Weighting, plan_of
+from ml.team import Team
 from ml.trainer import EvaluationReport, Watch
 from ml.training import StepReport
 from store import artifacts, datasets, models, train_params, trainings
@@ -92,7 +94,9 @@ def _train(work: Work, plan: TrainingPlan, dataset: DatasetView) -> Outcome:
         watch=diary.watch(),
         version=f"{plan.backbone}-{work.job.created_at:%Y%m%dT%H%M%S}-{work.job.id[-6:]}",
         surroundings=Surroundings(
-            checkpoints=work.scratch / "checkpoints", checkpoint_every=CHECKPOINT_EVERY, device=work.settings.device
+            checkpoints=work.scratch / "checkpoints",
+            checkpoint_every=CHECKPOINT_EVERY,
+            team=Team(device=choose_device(work.settings.device)),
         ),
     )
     diary.phase("writing the model version")

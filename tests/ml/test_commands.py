@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file
 
+from ml import artifact
 from tests.ml.conftest import made_up_reviews, write_csv
 
 
@@ -69,3 +71,29 @@ def test_wrong_usage_and_a_missing_model_have_their_own_exit_codes(tmp_path: Pat
     missing = ml("predict", "--model", str(tmp_path / "nothing"), "--text", "x")
     assert missing.returncode == 1
     assert "is not a model version" in missing.stderr
+
+
+def test_an_impossible_choice_is_wrong_usage_and_named(csv: Path, tmp_path: Path) -> None:
+    finished = ml("train", "--csv", str(csv), "--output", str(tmp_path / "version"), "--max-length", "7")
+    assert finished.returncode == 2
+    assert "max_length: must be from 8 to 512" in " ".join(finished.stderr.split())
+    assert not (tmp_path / "version").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model_together_and_one_writes_it(csv: Path, tmp_path: Path) -> None:
+    """Under torchrun on the CPU (gloo), and close to what one process learns from the same batches."""
+    options = ["--backbone", "tiny", "--epochs", "1", "--batch-size", "16", "--checkpoint-every", "2", "--threads", "1"]
+    made = {}
+    for name, program in (("two", ["torch.distributed.run", "--nproc-per-node=2", "-m", "ml"]), ("one", ["ml"])):
+        folder = tmp_path / name
+        where = ["--csv", str(csv), "--output", str(folder), "--checkpoints", str(tmp_path / f"kept-{name}")]
+        command = [sys.executable, "-m", *program, "train", *where, *options, "--json"]
+        kept = {variable: value for variable, value in os.environ.items() if variable in {"PATH", "LANG", "TMPDIR"}}
+        finished = subprocess.run(command, env=kept, capture_output=True, text=True, timeout=300, check=False)
+        assert finished.returncode == 0, finished.stderr
+        made[name] = json.loads(finished.stdout)
+        assert artifact.verify(folder).version == made[name]["model_version"]
+    both = [load_file(tmp_path / name / "model.safetensors")["rating_head.weight"] for name in ("two", "one")]
+    apart = (both[0] - both[1]).norm() / both[1].norm()
+    assert 0 < apart < 0.1  # dropout differs; the batches do not

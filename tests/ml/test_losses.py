@@ -6,6 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
 from ml.losses import age_loss, inverse_frequency, rating_loss, uncertainty_part
+from ml.objective import Losses, Objective
+from ml.plan import ClassWeighting, TrainingPlan
+from ml.team import Team
 
 
 def test_the_rating_loss_is_cross_entropy_plus_half_the_hand_worked_emd() -> None:
@@ -70,3 +73,26 @@ def test_uncertainty_is_best_where_the_variance_is_twice_the_loss() -> None:
     uncertainty_part(torch.tensor(0.7), log_variance).backward()
     assert log_variance.grad is not None
     assert log_variance.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("class_weighting", list(ClassWeighting))
+def test_the_shares_of_a_batch_mean_what_the_whole_batch_does(class_weighting: ClassWeighting) -> None:
+    """Three processes, shares of unequal size, labels missing unevenly."""
+    torch.manual_seed(0)
+    nan = float("nan")
+    ratings = np.array([5, nan, 1, 3, 5, nan, 5], np.float32)
+    ages = np.array([0.1, 0.5, nan, nan, -1, nan, 2], np.float32)
+    logits, predicted = torch.randn(7, 5), torch.randn(7)
+    objective = Objective(TrainingPlan(class_weighting=class_weighting), ratings)
+
+    def losses(rows: list[int], scales: tuple[float, float] = (1.0, 1.0)) -> Losses:
+        labels = {"ratings": torch.from_numpy(ratings[rows]), "ages": torch.from_numpy(ages[rows])}
+        said: Losses = objective(logits[rows], predicted[rows], **labels, scales=scales)
+        return said
+
+    shares = [list(Team(rank, 3).share(range(7))) for rank in range(3)]
+    assert sorted(row for rows in shares for row in rows) == list(range(7))
+    parts = [losses(rows, objective.scales((ratings[rows], ages[rows]), (ratings, ages), size=3)) for rows in shares]
+    whole = losses(list(range(7)))
+    assert np.mean([part.rating.item() for part in parts]) == pytest.approx(whole.rating.item(), rel=1e-6)
+    assert np.mean([part.age.item() for part in parts]) == pytest.approx(whole.age.item(), rel=1e-6)
