@@ -18,7 +18,7 @@ _NAV = (
     ("read.index", "Read"),
     ("reviews.index", "Reviews"),
     ("jobs.index", "Jobs"),
-    ("fleet.models_page", "Models"),
+    ("models.index", "Models"),
     ("fleet.workers_page", "Workers"),
 )
 
