@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CELL = 44  # units of the drawing of the confusion matrix; each cell is a square
+DARKEST = 0.6  # opacity of a cell that holds its whole row; the number in it stays readable, light and dark
 PLOT = 200  # units of the drawing of the reliability curve; the whole of it is a square
 
 _METRICS = (
@@ -40,7 +41,6 @@ class Cell:
     n: int
     share: str
     shade: str
-    is_dark: bool
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,7 @@ def _confusion_row(row: int, counts: list[int]) -> ConfusionRow:
             y=row * CELL,
             n=n,
             share=f"{share:.0%}".replace("%", " %"),
-            shade=f"{share:.3f}",
-            is_dark=share > 0.5,
+            shade=f"{share * DARKEST:.3f}",
         )
         for column, (n, share) in enumerate(zip(counts, shares, strict=True))
     )
