@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hemline.commands import config, jobs, models, predict, processes, tokens, users
+from hemline.commands import config, datasets, jobs, models, predict, processes, tokens, users
 from hemline.commands import doctor as doctors
 from hemline.errors import HemlineError
 from hemline.output import failure
@@ -23,6 +23,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(tokens.app, name="token")
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(datasets.app, name="dataset")
 app.add_typer(config.app, name="config")
 
 

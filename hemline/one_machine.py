@@ -23,9 +23,9 @@ from hemline.supervisor import Group, Program
 from store.accounts import Credentials
 from store.settings import ENV_PREFIX, Settings
 
-STOP_ORDER = ("web", "worker", "sweeper", "redis")
-# Together under the 30 s in which everything has to be gone; the worker drains for 20 s of its own.
-DRAIN_S = {"web": 3.0, "worker": 20.5, "sweeper": 2.0, "redis": 3.0, "starter": 0.5}
+STOP_ORDER = (("web",), ("worker", "trainer"), ("sweeper",), ("redis",))
+# Together under the 30 s in which everything has to be gone; the workers drain for 20 s, side by side.
+DRAIN_S = {"web": 3.0, "worker": 20.5, "trainer": 20.5, "sweeper": 2.0, "redis": 3.0, "starter": 0.5}
 LOOK_EVERY_S = 0.25
 SLOW_START_S = 60.0
 ONE_REQUEST_S = 1.0  # make passes a SIGTERM on that its group got as well: what comes so soon is the same request
@@ -160,6 +160,7 @@ class _Installation:
         environment = environment_of(self._settings, self._home)
         self._keep("web", _hemline("web"), environment)
         self._keep("sweeper", _hemline("sweeper"), environment)
+        self._keep("trainer", _hemline("worker", "--long-jobs"), environment)
         # Whoever runs this has to get in even where no model can be installed.
         first_admin, _ = await asyncio.gather(self._welcome(began), self._start_reading(environment, prepared))
         await self._wait_until(READING, began)

@@ -2,7 +2,7 @@
 
 Each child leads a process group of its own inside our session: a Ctrl-C reaches only the supervisor, which drains the
 children in order, and whatever a dead child leaves behind is killed with its group. The kernel ends the children when
-the supervisor itself is killed (hemline/tether.py).
+the supervisor itself is killed (worker/tether.py).
 """
 
 import asyncio
@@ -16,7 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-TETHER = Path(__file__).with_name("tether.py")
+from worker import tether
+
+TETHER = Path(tether.__file__)
 FIRST_DELAY_S = 0.25
 LONGEST_DELAY_S = 5.0
 SETTLED_AFTER_S = 20.0  # a child that lived this long starts again without delay
@@ -149,11 +151,12 @@ class Group:
         for child in self.children:
             child.look()
 
-    async def stop(self, order: Sequence[str], hurry: asyncio.Event) -> None:
-        """Stop every child: first those that are not in `order`, then the others as it says."""
-        ranks = {name: rank for rank, name in enumerate(order)}
-        for child in sorted(self.children, key=lambda child: ranks.get(child.program.name, -1)):
-            await child.stop(hurry)
+    async def stop(self, order: Sequence[Sequence[str]], hurry: asyncio.Event) -> None:
+        """Stop every child, stage by stage: first those that are not in `order`. Those of a stage stop side by side."""
+        ranks = {name: rank for rank, names in enumerate(order) for name in names}
+        for stage in range(-1, len(order)):
+            members = [child for child in self.children if ranks.get(child.program.name, -1) == stage]
+            await asyncio.gather(*(child.stop(hurry) for child in members))
         await asyncio.gather(*self._tasks)
 
 

@@ -6,22 +6,26 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ml.errors import DataError, ModelError
-from ml.plan import BackboneName, Method, recipe
+from ml.errors import DataError, ModelError, PlanError
+from ml.plan import BackboneName, ClassWeighting, Method, Weighting, plan_of
 
 # The heavy imports are inside the commands, so that `--help` answers at once.
 if TYPE_CHECKING:
+    from ml.trainer import EvaluationReport
     from ml.training import StepReport
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 Csv = Annotated[Path, typer.Option("--csv", help="CSV with the headers of the Women's E-Commerce Clothing Reviews.")]
+Table = Annotated[
+    Path, typer.Option("--csv", help="CSV with the headers of the Women's E-Commerce Clothing Reviews, or .parquet.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
 Model = Annotated[str, typer.Option("--model", help='"starter", or the folder of a model version.')]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor threads; PyTorch's choice if absent.")]
@@ -29,34 +33,78 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Processor
 
 @app.command()
 def train(  # noqa: PLR0917 - the parameters are the command's options
-    csv: Csv,
+    csv: Table,
     output: Annotated[Path, typer.Option("--output", help="Folder of the new model version.")],
     backbone: Annotated[BackboneName, typer.Option("--backbone")] = BackboneName.MINILM,
     method: Annotated[Method, typer.Option("--method")] = Method.LORA,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="The recipe's number if absent.")] = None,
-    rating_weight: Annotated[float, typer.Option("--rating-weight", min=0)] = 1.0,
-    age_weight: Annotated[float, typer.Option("--age-weight", min=0)] = 2.0,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    epochs: Annotated[int | None, typer.Option("--epochs")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Reviews per step.")] = None,
+    encoder_lr: Annotated[float | None, typer.Option("--encoder-lr", help="Peak, of encoder or adapters.")] = None,
+    head_lr: Annotated[float | None, typer.Option("--head-lr", help="Peak, of pooling and heads.")] = None,
+    max_length: Annotated[int | None, typer.Option("--max-length", help="Word pieces read of a review.")] = None,
+    rating_weight: Annotated[float | None, typer.Option("--rating-weight", help="0 switches the head off.")] = None,
+    age_weight: Annotated[float | None, typer.Option("--age-weight", help="0 switches the head off.")] = None,
+    weighting: Annotated[Weighting, typer.Option("--weighting")] = Weighting.FIXED,
+    class_weighting: Annotated[ClassWeighting, typer.Option("--class-weighting")] = ClassWeighting.NONE,
+    warm_up: Annotated[float | None, typer.Option("--warm-up", help="Share of the steps.")] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay")] = None,
+    max_grad_norm: Annotated[float | None, typer.Option("--max-grad-norm")] = None,
+    lora_rank: Annotated[int | None, typer.Option("--lora-rank")] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    split_seed: Annotated[int | None, typer.Option("--split-seed", help="Which rows are kept apart.")] = None,
+    checkpoints: Annotated[
+        Path | None, typer.Option("--checkpoints", help="Folder to save to after every epoch, and to go on from.")
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None, typer.Option("--checkpoint-every", min=1, help="And every N steps.")
+    ] = None,
     backbone_folder: Annotated[
         Path | None,
         typer.Option("--backbone-folder", envvar="HEMLINE_BACKBONE_FOLDER", help="Of its files."),
     ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "cpu",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """Train on a CSV, judge on a part of it kept apart, and write a complete model version."""
+    """Train on a table, judge on a part of it kept apart, and write a complete model version.
+
+    Numbers that are absent are those of the recipe for backbone and method.
+    """
     from ml import artifact, candidate, data  # noqa: PLC0415
+    from ml.trainer import Watch  # noqa: PLC0415
 
     _use_threads(threads)
-    plan = recipe(backbone, method, seed=seed)
-    plan = replace(plan, epochs=epochs or plan.epochs, rating_weight=rating_weight, age_weight=age_weight)
-    table = data.read_csv(csv)
+    chosen = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "encoder_lr": encoder_lr,
+        "head_lr": head_lr,
+        "max_length": max_length,
+        "rating_weight": rating_weight,
+        "age_weight": age_weight,
+        "weighting": weighting,
+        "class_weighting": class_weighting,
+        "warm_up": warm_up,
+        "weight_decay": weight_decay,
+        "max_grad_norm": max_grad_norm,
+        "lora_rank": lora_rank,
+        "split_seed": split_seed,
+    }
+    try:
+        plan = plan_of(backbone, method, seed=seed, **chosen)
+    except PlanError as error:
+        raise typer.BadParameter(str(error)) from error
     made = candidate.make(
-        table,
+        data.read_table(csv),
         plan,
         data_sha256=artifact.sha256(csv),
-        backbone_folder=backbone_folder,
-        on_step=_show_step,
+        watch=Watch(on_step=_show_step, on_evaluation=_show_evaluation),
+        surroundings=candidate.Surroundings(
+            backbone_folder=backbone_folder,
+            checkpoints=checkpoints,
+            checkpoint_every=checkpoint_every,
+            device=device,
+        ),
     )
     manifest = candidate.write(made, output)
     answer = {"model_version": manifest.version, "folder": str(output), "evaluation": made.record}
@@ -64,11 +112,11 @@ def train(  # noqa: PLR0917 - the parameters are the command's options
 
 
 @app.command()
-def evaluate(csv: Csv, model: Model = "starter", threads: Threads = None, as_json: Json = False) -> None:
+def evaluate(csv: Table, model: Model = "starter", threads: Threads = None, as_json: Json = False) -> None:
     """Judge a model on a labelled CSV, beside the baselines that were fitted with it. Nothing is fitted on the CSV."""
     from ml import baselines, data, evaluation, inference  # noqa: PLC0415
 
-    table = data.read_csv(csv)
+    table = data.read_table(csv)
     with _version_folder(model) as folder:
         predictor = inference.Predictor.load(folder, threads=threads)
         rivals = baselines.load(folder)
@@ -150,6 +198,11 @@ def _show_step(step: "StepReport") -> None:
             f"total {step.total:.3f}",
             err=True,
         )
+
+
+def _show_evaluation(said: "EvaluationReport") -> None:
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in asdict(said.metrics).items() if value is not None)
+    typer.echo(f"validation after step {said.step}: {figures}{' (best so far)' if said.is_best else ''}", err=True)
 
 
 def _figures(record: dict[str, Any]) -> list[str]:

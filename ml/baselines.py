@@ -19,6 +19,8 @@ from ml.text import ReviewText
 MAX_FEATURES = 30_000
 RIDGE_ALPHA = 3.0
 LOGISTIC_C = 3.0
+AGE_IF_UNKNOWN = 43.0
+"""Years, of a writer where no row to learn from has an age."""
 NUMBERS_FILE, WORDS_FILE = "baselines.safetensors", "baselines.txt"
 
 
@@ -106,26 +108,29 @@ def load(folder: Path) -> Baselines:
 def fit(train: ReviewTable, calibration: ReviewTable) -> Baselines:
     """Fit both rivals on the training rows, and their age intervals on the calibration rows.
 
+    Where no rating or no age is known they give every review the same answer, which means nothing.
+
     Raises:
-        DataError: fewer than two different ratings, or no age, are known.
+        DataError: no word occurs in two of the training rows.
     """
     stars = train.ratings[~np.isnan(train.ratings)].astype(np.int64)
     ages = train.ages[~np.isnan(train.ages)].astype(np.float64)
-    if len(np.unique(stars)) < 2 or not len(ages):
-        raise DataError("training needs rows with at least two different ratings, and rows with an age")
     vectorizer = _vectorizer(vocabulary=None)
-    features = vectorizer.fit_transform([_document(review) for review in train.reviews])
+    try:
+        features = vectorizer.fit_transform([_document(review) for review in train.reviews])
+    except ValueError as error:
+        raise DataError("training needs words: none occurs in two of the reviews to train on") from error
     weight, bias = _logistic(features[~np.isnan(train.ratings)], stars)
-    ridge = Ridge(alpha=RIDGE_ALPHA, solver="sparse_cg").fit(features[~np.isnan(train.ages)], ages)
+    age_weight, age_bias = _ridge(features[~np.isnan(train.ages)], ages)
     fitted = Baselines(
-        shares=np.bincount(stars - 1, minlength=N_STARS) / len(stars),
-        mean_age=float(ages.mean()),
+        shares=np.bincount(stars - 1, minlength=N_STARS) / len(stars) if len(stars) else np.full(N_STARS, 1 / N_STARS),
+        mean_age=float(ages.mean()) if len(ages) else AGE_IF_UNKNOWN,
         words=tuple(vectorizer.get_feature_names_out()),
         idf=_as_stored(vectorizer.idf_),
         rating_weight=_as_stored(weight),
         rating_bias=bias,
-        age_weight=_as_stored(ridge.coef_),
-        age_bias=float(ridge.intercept_),
+        age_weight=_as_stored(age_weight),
+        age_bias=age_bias,
         majority_widths=IntervalWidths((0.0, 0.0), (0.0, 0.0)),
         tfidf_widths=IntervalWidths((0.0, 0.0), (0.0, 0.0)),
     )
@@ -140,6 +145,11 @@ def fit(train: ReviewTable, calibration: ReviewTable) -> Baselines:
 
 def _logistic(features: csr_matrix, stars: Ints) -> tuple[Floats, Floats]:
     """Return weights (5, words) and bias (5,); a star that nobody gave gets a bias that no review overcomes."""
+    given = np.unique(stars)
+    if len(given) < 2:  # nothing to tell apart
+        bias = np.full(N_STARS, 0.0 if not len(given) else -1e4)
+        bias[given - 1] = 0.0
+        return np.zeros((N_STARS, features.shape[1])), bias
     logistic = LogisticRegression(C=LOGISTIC_C, max_iter=300).fit(features, stars)
     weight, bias = np.zeros((N_STARS, features.shape[1])), np.full(N_STARS, -1e4)
     if len(logistic.classes_) == 2:  # scikit-learn then gives the log odds of the second class alone
@@ -148,6 +158,14 @@ def _logistic(features: csr_matrix, stars: Ints) -> tuple[Floats, Floats]:
     else:
         weight[logistic.classes_ - 1], bias[logistic.classes_ - 1] = logistic.coef_, logistic.intercept_
     return weight, bias
+
+
+def _ridge(features: csr_matrix, ages: Floats) -> tuple[Floats, float]:
+    """Return weights (words,) and bias, in years; a constant where no age is known."""
+    if not len(ages):
+        return np.zeros(features.shape[1]), AGE_IF_UNKNOWN
+    ridge = Ridge(alpha=RIDGE_ALPHA, solver="sparse_cg").fit(features, ages)
+    return ridge.coef_, float(ridge.intercept_)
 
 
 def _vectorizer(vocabulary: dict[str, int] | None) -> TfidfVectorizer:

@@ -1,4 +1,4 @@
-"""Reading labelled reviews from CSV files, and splitting them so that no duplicate leaks."""
+"""Reading labelled reviews from CSV and Parquet files, and splitting them so that no duplicate leaks."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow.parquet import ParquetFile
 
 from ml.errors import DataError
 from ml.text import ReviewText
@@ -74,6 +76,45 @@ class ReviewTable:
         )
 
 
+def read_table(path: Path) -> ReviewTable:
+    """Read reviews from a `.parquet` file as datasets are stored, or else from a CSV.
+
+    Raises:
+        DataError: see `read_csv` and `read_parquet`.
+    """
+    return read_parquet(path) if path.suffix == ".parquet" else read_csv(path)
+
+
+def read_parquet(path: Path) -> ReviewTable:
+    """Read reviews from a dataset's file: columns title, text, rating, age, department and class_name, nulls allowed.
+
+    Only `text` is required. Rows without text are dropped and counted.
+
+    Raises:
+        DataError: the file cannot be read, has no `text`, or a row holds an impossible rating or age.
+    """
+    try:
+        with ParquetFile(path) as file:
+            wanted = [name for name in file.schema_arrow.names if name in COLUMNS.values()]
+            if "text" not in wanted:
+                raise DataError(f"{path}: has no column 'text'")
+            chunks = [_clean(frame, path) for frame in _frames(file, wanted)]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: not a readable Parquet file ({error})") from error
+    return _table(chunks, path)
+
+
+def _frames(file: ParquetFile, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield the rows as a CSV's would be: all cells text, so that both pass the same checks."""
+    n_before = 0
+    for batch in file.iter_batches(CHUNK_ROWS, columns=list(columns)):
+        cells = {name: batch[name].cast(pa.string()).to_pylist() for name in columns}
+        yield pd.DataFrame(cells, index=range(n_before, n_before + len(batch)), dtype=object)
+        n_before += len(batch)
+
+
 def read_csv(path: Path) -> ReviewTable:
     """Read reviews from a CSV with the headers of the Women's E-Commerce Clothing Reviews data, in any case.
 
@@ -88,6 +129,10 @@ def read_csv(path: Path) -> ReviewTable:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise DataError(f"{path}: not a readable CSV in UTF-8 ({error})") from error
+    return _table(chunks, path)
+
+
+def _table(chunks: Sequence[pd.DataFrame], path: Path) -> ReviewTable:
     if not chunks:
         raise DataError(f"{path}: holds no rows")
     frame = pd.concat(chunks, ignore_index=True)

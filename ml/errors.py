@@ -11,6 +11,26 @@ class DataError(ModelError):
     """The given reviews cannot be read: the text names the file, and the row and column where there is one."""
 
 
+class PlanError(ModelError):
+    """A choice of a training run is not possible.
+
+    Attributes:
+        field: of the plan.
+    """
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+
+
+class CheckpointError(ModelError):
+    """A folder's checkpoints cannot be gone on from: the text says why and what to do."""
+
+
+class PausedError(ModelError):
+    """A training was asked to pause; its newest checkpoint holds all that it did."""
+
+
 class BackboneUnavailableError(ModelError):
     """The pretrained weights are out of reach: the text says what to install or where to put them."""
 

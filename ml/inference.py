@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 from ml import artifact
 from ml.calibration import IntervalWidths, interval, softmax
 from ml.errors import ModelError
+from ml.explanation import Explanation, explain
 from ml.hardware import choose_device, fast_dtype, isa
 from ml.metrics import N_STARS, Readings
 from ml.network import DistilBertForReviews, HemlineConfig
@@ -68,6 +69,7 @@ class Predictor:
         # The encoder is all but a thousandth of the work; heads and wide term stay in float32.
         encoder: nn.Module = model.distilbert
         encoder.to(dtype)
+        model.eval()  # type: ignore[no-untyped-call] # transformers is typed in part only
         self._model, self._tokenizer = model, tokenizer
         self._config: HemlineConfig = model.config
         self.description = Description(
@@ -124,6 +126,12 @@ class Predictor:
             _prediction(*row, truncated=truncated)
             for row, truncated in zip(_rows(calibrated(scores, self._config)), encoded.truncated, strict=True)
         ]
+
+    def explain(self, review: ReviewText) -> tuple[Prediction, Explanation]:
+        """Read one review and say which words made the model think so. Costs as much as several predictions."""
+        explained = explain(self._model, self._tokenizer, review)
+        [row] = _rows(calibrated(explained.scores, self._config))
+        return _prediction(*row, truncated=explained.encoded.truncated[0]), explained.explanation
 
 
 def load_network(folder: Path) -> DistilBertForReviews:

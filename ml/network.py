@@ -77,11 +77,13 @@ class Pooling(nn.Module):
         self.queries = nn.Linear(dim, N_QUERIES, bias=False)
 
     def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """Pool (batch, length, dim) over the places where mask (batch, length) is 1, to (batch, 4·dim)."""
-        present = mask.bool()[:, None, :]
-        scores = self.queries(hidden).transpose(1, 2).masked_fill(~present, float("-inf"))
-        uniform = torch.zeros_like(scores[:, :1]).masked_fill(~present, float("-inf"))
-        weights = torch.cat([uniform, scores], dim=1).softmax(-1)
+        """Pool (batch, length, dim) to (batch, 4·dim), each place counting for its share in mask (batch, length).
+
+        The shares are 1 where a piece stands and 0 where none does; an explanation uses those between as well.
+        """
+        scores = self.queries(hidden).transpose(1, 2)
+        scores = torch.cat([torch.zeros_like(scores[:, :1]), scores], dim=1)
+        weights = (scores + mask.to(scores.dtype).log()[:, None, :]).softmax(-1)
         return (weights @ hidden).flatten(1)
 
 
@@ -121,9 +123,7 @@ class DistilBertForReviews(DistilBertPreTrainedModel):  # type: ignore[no-untype
         """
         mask = torch.ones_like(input_ids) if attention_mask is None else attention_mask
         hidden = self.distilbert(input_ids=input_ids, attention_mask=mask).last_hidden_state
-        hidden = hidden.to(self.rating_head.weight.dtype)  # serving may hold the encoder alone in bfloat16
-        rating_logits = self.rating_head(self.dropout(self.rating_pooling(hidden, mask)))
-        deep_age = self.age_head(self.dropout(self.age_pooling(hidden, mask))).squeeze(-1)
+        rating_logits, deep_age = self.heads(hidden, mask)
         age = deep_age.float() + (self.wide_age(input_ids) if age_offset is None else age_offset)
         output = ReviewsOutput(rating_logits=rating_logits.float(), age=age)
         if ratings is not None:
@@ -133,6 +133,13 @@ class DistilBertForReviews(DistilBertPreTrainedModel):  # type: ignore[no-untype
         if output.rating_loss is not None and output.age_loss is not None:
             output.loss = self.config.rating_weight * output.rating_loss + self.config.age_weight * output.age_loss
         return output
+
+    def heads(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn the encoder's hidden states into rating logits (batch, 5) and the deep part of the age (batch,)."""
+        hidden = hidden.to(self.rating_head.weight.dtype)  # serving may hold the encoder alone in bfloat16
+        rating_logits = self.rating_head(self.dropout(self.rating_pooling(hidden, mask)))
+        deep_age = self.age_head(self.dropout(self.age_pooling(hidden, mask))).squeeze(-1)
+        return rating_logits, deep_age
 
 
 def register() -> None:

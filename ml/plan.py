@@ -1,7 +1,11 @@
 """Every choice of a training run. Light to import: the command line shows its help without loading PyTorch."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from typing import Any
+
+from ml.errors import PlanError
 
 MAX_LENGTH = 128
 """Word pieces kept of a review, specials included; about 11 % of the public reviews are longer and lose their end."""
@@ -20,6 +24,46 @@ class Method(StrEnum):
 
     LORA = "lora"
     FULL = "full"
+
+
+class Weighting(StrEnum):
+    """How the losses of the two heads become one."""
+
+    FIXED = "fixed"
+    UNCERTAINTY = "uncertainty"
+
+
+class ClassWeighting(StrEnum):
+    """How much a review counts for the rating head by the stars it gives."""
+
+    NONE = "none"
+    INVERSE_FREQUENCY = "inverse_frequency"
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The values that a number may take, ends included."""
+
+    low: float
+    high: float
+
+
+RANGES = {
+    "epochs": Range(1, 200),
+    "batch_size": Range(1, 1024),
+    "encoder_lr": Range(1e-7, 0.1),
+    "head_lr": Range(1e-7, 0.1),
+    "max_length": Range(8, 512),
+    "rating_weight": Range(0, 100),
+    "age_weight": Range(0, 100),
+    "warm_up": Range(0, 1),
+    "weight_decay": Range(0, 1),
+    "max_grad_norm": Range(1e-3, 1000),
+    "lora_rank": Range(1, 256),
+    "seed": Range(0, 2**31 - 1),
+    "split_seed": Range(0, 2**31 - 1),
+}
+"""Of each number of a plan. The encoders have 512 positions; the other ends lie far beyond what ever helped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +86,11 @@ class TrainingPlan:
         max_length: word pieces read of a review.
         seed: of initial heads, order and dropout.
         split_seed: of the split; fixed, so that seeds are compared on the same rows.
+        weighting: fixed head weights, or weights learnt from the heads' uncertainty (a weight of 0 still switches off).
+        class_weighting: whether rare stars count more.
+
+    Raises:
+        PlanError: a number is out of its range, or both heads are switched off.
     """
 
     backbone: BackboneName = BackboneName.MINILM
@@ -59,6 +108,16 @@ class TrainingPlan:
     max_length: int = MAX_LENGTH
     seed: int = 0
     split_seed: int = 0
+    weighting: Weighting = Weighting.FIXED
+    class_weighting: ClassWeighting = ClassWeighting.NONE
+
+    def __post_init__(self) -> None:
+        for name in (field.name for field in fields(self) if field.name in RANGES):
+            allowed, value = RANGES[name], getattr(self, name)
+            if not (math.isfinite(value) and allowed.low <= value <= allowed.high):
+                raise PlanError(name, f"must be from {allowed.low:g} to {allowed.high:g}, not {value:g}")
+        if self.rating_weight == self.age_weight == 0:
+            raise PlanError("rating_weight", "must not be 0 while age_weight is 0: nothing would be trained")
 
 
 def recipe(backbone: BackboneName, method: Method, *, seed: int = 0) -> TrainingPlan:
@@ -74,3 +133,13 @@ def recipe(backbone: BackboneName, method: Method, *, seed: int = 0) -> Training
             return TrainingPlan(backbone=backbone, method=method, encoder_lr=1e-3, seed=seed)
         case _:
             return TrainingPlan(backbone=backbone, method=method, epochs=2, encoder_lr=1e-4, seed=seed)
+
+
+def plan_of(backbone: BackboneName, method: Method, *, seed: int = 0, **chosen: Any) -> TrainingPlan:
+    """Return the recipe with the given fields in place of its own; None leaves the recipe's.
+
+    Raises:
+        PlanError: a number is out of its range, or both heads are switched off.
+    """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return replace(recipe(backbone, method, seed=seed), **given)

@@ -1,6 +1,7 @@
 """Fine-tuning both heads, by LoRA or in full."""
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from ml import wide
 from ml.backbones import Backbone
 from ml.hardware import fast_dtype
 from ml.network import DistilBertForReviews, HemlineConfig
+from ml.objective import Objective
 from ml.plan import TrainingPlan
 from ml.text import pad
 
@@ -40,15 +42,31 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """One optimizer step; `total` is the weighted sum of the two losses, exactly."""
+    """One optimizer step.
+
+    Attributes:
+        step: from 1.
+        n_steps: of the whole training.
+        epoch: from 0.
+        rating_loss: of the rating head, unweighted.
+        age_loss: of the age head, unweighted.
+        rating_part: what the rating head adds to the total.
+        age_part: what the age head adds.
+        total: the sum of the two parts, exactly.
+        learning_rate: of the encoder or its adapters.
+        examples_per_s: reviews over the step's own duration.
+    """
 
     step: int
     n_steps: int
     epoch: int
     rating_loss: float
     age_loss: float
+    rating_part: float
+    age_part: float
     total: float
     learning_rate: float
+    examples_per_s: float
 
 
 def config_of(backbone: Backbone, plan: TrainingPlan, *, age_mean: float, age_scale: float) -> HemlineConfig:
@@ -58,8 +76,8 @@ def config_of(backbone: Backbone, plan: TrainingPlan, *, age_mean: float, age_sc
         **{name: shape[name] for name in _SHAPE},
         backbone=str(plan.backbone),
         max_length=plan.max_length,
-        rating_weight=plan.rating_weight,
-        age_weight=plan.age_weight,
+        rating_weight=float(plan.rating_weight),
+        age_weight=float(plan.age_weight),
         age_mean=age_mean,
         age_scale=age_scale,
     )
@@ -147,9 +165,32 @@ class Run:
         self.steps_per_epoch = -(-len(examples.ids) // plan.batch_size)
         self.n_steps = plan.epochs * self.steps_per_epoch
         self.step = 0
-        self.optimizer = torch.optim.AdamW(_parameter_groups(model, plan))
+        self.objective = Objective(plan, examples.ratings).to(model.device)
+        self.optimizer = torch.optim.AdamW(_parameter_groups(self.parameters(), plan))
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
         self.autocast = fast_dtype(model.device)
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether the last step ended an epoch, or none was made."""
+        return self.step % self.steps_per_epoch == 0
+
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What is trained, by name."""
+        named = dict(self.model.named_parameters()) | dict(self.objective.named_parameters(prefix="objective"))
+        return {name: parameter for name, parameter in named.items() if parameter.requires_grad}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that training changes but the optimizer: see `trained_state`, and what the objective learnt."""
+        learnt = {f"objective.{name}": value.detach().clone() for name, value in self.objective.named_parameters()}
+        return trained_state(self.model) | learnt
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` or `trained_state` gave."""
+        named = self.parameters() | dict(self.model.named_parameters())
+        with torch.no_grad():
+            for name, tensor in state.items():
+                named[name].copy_(tensor)
 
     def _rate(self, step: int) -> float:
         """Linear warm-up to 1, then linear decay to 0 at the last step."""
@@ -158,35 +199,43 @@ class Run:
             return (step + 1) / n_warm_up
         return max(0.0, (self.n_steps - step) / max(1, self.n_steps - n_warm_up))
 
-    def epoch(self, on_step: Callable[[StepReport], None]) -> None:
-        """Train over what is left of the current epoch; `on_step` hears of every step and may raise to stop."""
+    def steps(self) -> Iterator[StepReport]:
+        """Train over what is left of the current epoch, a step for each report that is asked for."""
         epoch, first = divmod(self.step, self.steps_per_epoch)
         order = list(_order(self.examples.ids, plan=self.plan, epoch=epoch))
         self.model.train()
         for rows in order[first:]:
-            on_step(self._train_step(rows, epoch))
+            yield self._train_step(rows, epoch)
 
     def _train_step(self, rows: Sequence[int], epoch: int) -> StepReport:
+        started = time.perf_counter()
         device = self.model.device
         use_autocast = self.autocast is torch.bfloat16
+        batch = _batch(self.examples, rows, device)
+        ratings, ages = batch.pop("ratings"), batch.pop("ages")
         with torch.autocast(device.type, torch.bfloat16, enabled=use_autocast):
-            output = self.model(**_batch(self.examples, rows, device))
-        output.loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.max_grad_norm)
+            output = self.model(**batch)
+            losses = self.objective(output.rating_logits, output.age, ratings=ratings, ages=ages)
+        losses.total.backward()
+        rating, age = losses.rating.item(), losses.age.item()
+        rating_part, age_part = self.objective.parts(rating, age)
+        nn.utils.clip_grad_norm_(self.parameters().values(), self.plan.max_grad_norm)
         learning_rate = float(self.schedule.get_last_lr()[0])
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        rating, age = output.rating_loss.item(), output.age_loss.item()
         return StepReport(
             step=self.step,
             n_steps=self.n_steps,
             epoch=epoch,
             rating_loss=rating,
             age_loss=age,
-            total=self.plan.rating_weight * rating + self.plan.age_weight * age,
+            rating_part=rating_part,
+            age_part=age_part,
+            total=rating_part + age_part,
             learning_rate=learning_rate,
+            examples_per_s=len(rows) / (time.perf_counter() - started),
         )
 
 
@@ -216,11 +265,10 @@ def _order(ids: Sequence[Sequence[int]], *, plan: TrainingPlan, epoch: int) -> I
         yield batches[position]
 
 
-def _parameter_groups(model: DistilBertForReviews, plan: TrainingPlan) -> list[dict[str, Any]]:
+def _parameter_groups(parameters: Mapping[str, nn.Parameter], plan: TrainingPlan) -> list[dict[str, Any]]:
     groups: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            lr = plan.encoder_lr if name.startswith("distilbert.") else plan.head_lr
-            decay = plan.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((lr, decay), []).append(parameter)
+    for name, parameter in parameters.items():
+        lr = plan.encoder_lr if name.startswith("distilbert.") else plan.head_lr
+        decay = plan.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((lr, decay), []).append(parameter)
     return [{"params": parameters, "lr": lr, "weight_decay": decay} for (lr, decay), parameters in groups.items()]

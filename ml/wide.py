@@ -47,6 +47,15 @@ def bag(input_ids: Tensor, *, vocab_size: int, special_ids: Sequence[int]) -> tu
         Feature numbers (batch, about 3·length) int64, ascending in each row, and a bool mask of the same shape that
         is true once for each distinct feature. Padding changes neither the features nor their number.
     """
+    grams = _grams(input_ids, vocab_size=vocab_size, special_ids=special_ids)
+    features = torch.cat(grams, dim=1).sort(dim=1).values
+    is_new = torch.ones_like(features, dtype=torch.bool)
+    is_new[:, 1:] = features[:, 1:] != features[:, :-1]
+    return features, is_new & (features != n_features(vocab_size))
+
+
+def _grams(input_ids: Tensor, *, vocab_size: int, special_ids: Sequence[int]) -> list[Tensor]:
+    """The features that begin at each place, of one, two and three pieces; `n_features` where there is none."""
     is_word = ~torch.isin(input_ids, torch.tensor(list(special_ids), device=input_ids.device))
     absent = n_features(vocab_size)
     grams = [torch.where(is_word, input_ids, absent)]
@@ -59,10 +68,7 @@ def bag(input_ids: Tensor, *, vocab_size: int, special_ids: Sequence[int]) -> tu
         mixed = (hashed * _MULTIPLIER & 0xFFFFFFFF) >> (32 - BUCKET_BITS)
         first_bucket = vocab_size + (order - 1) * 2**BUCKET_BITS
         grams.append(torch.where(whole, mixed + first_bucket, absent))
-    features = torch.cat(grams, dim=1).sort(dim=1).values
-    is_new = torch.ones_like(features, dtype=torch.bool)
-    is_new[:, 1:] = features[:, 1:] != features[:, :-1]
-    return features, is_new & (features != absent)
+    return grams
 
 
 class WideAge(nn.Module):
@@ -89,6 +95,23 @@ class WideAge(nn.Module):
         weights = self.weight.float()[features.clamp(max=self.weight.shape[0] - 1)] * distinct
         n_distinct = distinct.sum(1).clamp(min=1)
         return weights.sum(1) / (NORM * n_distinct.sqrt()) + self.bias.float()
+
+    def shares(self, input_ids: Tensor) -> Tensor:
+        """Say how much each piece of one review adds: (length,) standard units that sum to the term without its bias.
+
+        A gram's weight goes in equal parts to its pieces, and to its places where it stands several times.
+        """
+        grams = _grams(input_ids[None], vocab_size=self.vocab_size, special_ids=self.special_ids)
+        absent = n_features(self.vocab_size)
+        features, numbers, n_times = torch.unique(torch.cat(grams, dim=1)[0], return_inverse=True, return_counts=True)
+        is_there = features != absent
+        weights = self.weight.float()[features.clamp(max=absent - 1)] * is_there / n_times
+        each = (weights / (NORM * is_there.sum().clamp(min=1).sqrt()))[numbers]
+        added = torch.zeros(len(input_ids), device=input_ids.device)
+        for order, of_order in enumerate(each.split([gram.shape[1] for gram in grams])):
+            for place in range(order + 1):
+                added[place : place + len(of_order)] += of_order / (order + 1)
+        return added
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from typing import Any
 from sqlalchemy import Row, Select, case, func, literal, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from store import explanations
 from store import reviews as review_store
 from store.database import now
+from store.explanations import NewExplanation
 from store.jobs import JobError, JobKind, JobState, QueueName, record
 from store.reviews import NewPrediction
 from store.schema import Job, JobReview, Review, UtcDateTime, Worker
@@ -45,6 +47,16 @@ class Claim:
     queue: QueueName
     fence: int
     reviews: tuple[ClaimedReview, ...]
+    kind: JobKind = JobKind.PREDICT
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the database says to a worker of a job that it believes it holds."""
+
+    is_held: bool
+    is_cancelled: bool
+    is_stopped: bool
 
 
 @dataclass(frozen=True)
@@ -59,10 +71,11 @@ class Swept:
 def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: str, lease_s: float) -> list[Claim]:
     """Take the oldest ready job of a queue and as many after it as fill `max_reviews`; none when nothing waits.
 
-    A job that crashed a worker before is taken alone, so that the next crash can be laid to it.
+    A job that explains is taken alone; so is one that crashed a worker before, for the next crash to be laid to it.
     """
     at = now(session)
-    chosen = _first_that_fit(list(session.execute(_ready(queue, at))), max_reviews)
+    ready = list(session.execute(_ready(queue, at)))
+    chosen = _first_that_fit(ready, max_reviews)
     if not chosen:
         return []
     taken = session.execute(
@@ -83,16 +96,142 @@ def claim(session: Session, *, queue: QueueName, max_reviews: int, worker_id: st
     fences = {row.id: row.fence for row in taken}
     record(session, sorted(fences), "claimed", {"worker": worker_id}, at=at)
     texts = _texts(session, fences)
-    return [Claim(job_id, queue, fences[job_id], tuple(texts[job_id])) for job_id in chosen if job_id in fences]
+    kinds = {job_id: JobKind(kind) for job_id, _, _, kind in ready}
+    return [
+        Claim(job_id, queue, fences[job_id], tuple(texts[job_id]), kinds[job_id])
+        for job_id in chosen
+        if job_id in fences
+    ]
 
 
-def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool]:
-    return (
-        select(Job.id, Job.total, Job.run_alone)
+def claim_work(session: Session, *, queue: QueueName, worker_id: str, lease_s: float) -> Claim | None:
+    """Take the oldest ready job of a queue whose jobs run alone, in a process of their own; None when nothing waits.
+
+    How far an earlier attempt came stays: it goes on from there.
+    """
+    at = now(session)
+    oldest = (
+        select(Job.id)
         .where(
             Job.queue == queue,
             Job.state == JobState.QUEUED,
-            Job.kind == JobKind.PREDICT,
+            Job.kind != JobKind.PREDICT,
+            or_(Job.run_after.is_(None), Job.run_after <= at),
+        )
+        .order_by(Job.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    job_id = session.scalar(oldest)
+    if job_id is None:
+        return None
+    fence = session.scalar(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.QUEUED)
+        .values(
+            state=JobState.RUNNING,
+            fence=Job.fence + 1,
+            attempts=Job.attempts + 1,
+            claimed_with=1,
+            worker_id=worker_id,
+            lease_expires_at=at + timedelta(seconds=lease_s),
+            started_at=func.coalesce(Job.started_at, literal(at, UtcDateTime())),
+        )
+        .returning(Job.fence)
+    )
+    if fence is None:
+        return None
+    record(session, [job_id], "claimed", {"worker": worker_id}, at=at)
+    return Claim(job_id, queue, fence, ())
+
+
+def wishes(session: Session, claimed: Claim) -> Wishes:
+    """Whether a claim still stands, and what people want of its job. Costs no lock."""
+    row = session.execute(
+        select(Job.state, Job.fence, Job.cancel_requested_at, Job.stop_requested_at).where(Job.id == claimed.job_id)
+    ).one_or_none()
+    is_held = row is not None and row.state == JobState.RUNNING and row.fence == claimed.fence
+    return Wishes(
+        is_held=is_held,
+        is_cancelled=row is not None and row.cancel_requested_at is not None,
+        is_stopped=row is not None and row.stop_requested_at is not None,
+    )
+
+
+def advance(session: Session, claimed: Claim, *, done: int, total: int, phase: str | None) -> bool:
+    """Record how far a job has come; False when its claim had lapsed. What is written beside it is guarded by that."""
+    statement = update(Job).where(_held([claimed])).values(done=min(done, total), total=total, phase=phase)
+    statement = statement.returning(Job.id).execution_options(synchronize_session=False)
+    return session.scalar(statement) is not None
+
+
+def hold(session: Session, claimed: Claim) -> bool:
+    """Make sure that a claim stands until this transaction ends; False when it had lapsed."""
+    return session.scalar(select(Job.id).where(_held([claimed])).with_for_update()) is not None
+
+
+def finish(session: Session, claimed: Claim, result: dict[str, Any]) -> bool:
+    """End a job that made something; False when its claim had lapsed. Write what it made in the same transaction."""
+    at = now(session)
+    values = {
+        "state": JobState.SUCCEEDED,
+        "done": Job.total,
+        "phase": None,
+        "result": result,
+        "lease_expires_at": None,
+        "finished_at": at,
+        "error": None,
+    }
+    left = _leave(session, claimed, values)
+    if left is not None:
+        record(session, [claimed.job_id], "succeeded", result, at=at)
+    return left is not None
+
+
+def crashed(session: Session, claimed: Claim, *, reason: str, back_off_s: float) -> JobState | None:
+    """Queue a job again whose process died, or give up on it once that happened often at the same place.
+
+    A crash counts only against an attempt that came no further than the one before: a training that is killed again
+    and again, and goes on from its checkpoint each time, is not to blame.
+
+    Returns:
+        The state that the job is in now, None when its claim had lapsed.
+    """
+    at = now(session)
+    row = session.execute(
+        select(Job).where(_held([claimed])).with_for_update().execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if row is None:
+        return None
+    crash = {"worker": f"{claimed.job_id}#{claimed.fence}", "at": at.isoformat(), "done": str(row.done)}
+    lapses = [*_at_the_same_place(row), crash]
+    values: dict[str, Any] = {"lapses_alone": lapses, "lease_expires_at": None}
+    if row.cancel_requested_at is not None:
+        values |= {"state": JobState.CANCELLED, "finished_at": at}
+    elif len(lapses) >= MAX_CRASHES_ALONE:
+        poison = JobError(
+            kind="defect",
+            message=f"Its process died {MAX_CRASHES_ALONE} times at the same place: {reason}.",
+            hint="Look at the job's log; retry the job once the cause is mended.",
+        )
+        values |= {"state": JobState.FAILED, "finished_at": at, "error": asdict(poison)}
+    else:
+        pause = timedelta(seconds=back_off_s * 2 ** (len(lapses) - 1))
+        values |= {"state": JobState.QUEUED, "worker_id": None, "run_after": at + pause}
+    left = _leave(session, claimed, values)
+    if left is not None:
+        event = {JobState.CANCELLED: "cancelled", JobState.FAILED: "quarantined"}.get(left, "crashed")
+        record(session, [claimed.job_id], event, {"reason": reason}, at=at)
+    return left
+
+
+def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str, int, bool, str]:
+    return (
+        select(Job.id, Job.total, Job.run_alone, Job.kind)
+        .where(
+            Job.queue == queue,
+            Job.state == JobState.QUEUED,
+            Job.kind.in_([JobKind.PREDICT, JobKind.EXPLAIN]),
             or_(Job.run_after.is_(None), Job.run_after <= at),
         )
         .order_by(Job.id)
@@ -101,12 +240,14 @@ def _ready(queue: QueueName, at: datetime, *, at_most: int = 256) -> Select[str,
     )
 
 
-def _first_that_fit(ready: Sequence[Row[str, int, bool]], max_reviews: int) -> list[str]:
+def _first_that_fit(ready: Sequence[Row[str, int, bool, str]], max_reviews: int) -> list[str]:
     if not ready:
         return []
-    if ready[0][2]:
+    if ready[0][2] or ready[0][3] == JobKind.EXPLAIN:
         return [ready[0][0]]
-    together = [(job_id, total) for job_id, total, run_alone in ready if not run_alone]
+    together = [
+        (job_id, total) for job_id, total, run_alone, kind in ready if not run_alone and kind != JobKind.EXPLAIN
+    ]
     sums = accumulate(total for _, total in together)
     fitting = [job_id for (job_id, _), upto in zip(together, sums, strict=True) if upto <= max_reviews]
     return fitting or [together[0][0]]  # a job larger than the batch is a batch of its own
@@ -200,6 +341,49 @@ def succeed(
     return ended
 
 
+def succeed_explained(
+    session: Session, claimed: Claim, said: NewPrediction, explained: NewExplanation, *, model_version: str
+) -> bool:
+    """End an explain claim with the weights of its one review; False when the claim had lapsed.
+
+    They belong to the review's newest prediction if this model made it of this text; else this one is stored as well.
+
+    Args:
+        session: a write transaction, which must hold nothing else.
+        claimed: what this worker believes it holds.
+        said: what the model says of the review.
+        explained: why.
+        model_version: the model.
+    """
+    at = now(session)
+    values = {
+        "state": JobState.SUCCEEDED,
+        "done": Job.total,
+        "lease_expires_at": None,
+        "finished_at": at,
+        "error": None,
+    }
+    if _leave(session, claimed, values) is None:
+        return False
+    record(session, [claimed.job_id], "succeeded", {"model": model_version}, at=at)
+    [review] = claimed.reviews
+    if (claimed.job_id, review.review_id) not in review_store.lock_reviews_of(session, [claimed.job_id]):
+        return True  # somebody deleted it since the claim
+    standing = review_store.standing_prediction(
+        session, review.review_id, revision=review.revision, model_version=model_version
+    )
+    if standing is None:
+        review_store.store_predictions(
+            session,
+            job_id=claimed.job_id,
+            model_version=model_version,
+            predictions=[(review.review_id, review.revision, said)],
+        )
+        standing = review_store.prediction_of_job(session, review.review_id, job_id=claimed.job_id)
+    explanations.save(session, explained, prediction_id=standing)
+    return True
+
+
 def fail(session: Session, claimed: Claim, error: JobError) -> bool:
     """End a claim with its reason; False when the claim had lapsed."""
     at = now(session)
@@ -268,7 +452,7 @@ def sweep(session: Session) -> Swept:
     lapsed = (Job.state == JobState.RUNNING) & (Job.lease_expires_at < at)
     # A job that is locked is being ended or renewed at this moment.
     for job in session.scalars(select(Job).where(lapsed).order_by(Job.id).with_for_update(skip_locked=True)).all():
-        suspected = _unheard_of(session, job.lapses_alone + _lapse(job))
+        suspected = _unheard_of(session, _at_the_same_place(job) + _lapse(job))
         if job.cancel_requested_at is not None:
             event, values = "cancelled", {"state": JobState.CANCELLED, "finished_at": at}
         elif len(suspected) >= MAX_CRASHES_ALONE:
@@ -288,7 +472,14 @@ def sweep(session: Session) -> Swept:
 def _lapse(job: Job) -> list[dict[str, str]]:
     if job.claimed_with != 1 or job.worker_id is None or job.lease_expires_at is None:
         return []
-    return [{"worker": job.worker_id, "at": job.lease_expires_at.isoformat()}]
+    return [{"worker": job.worker_id, "at": job.lease_expires_at.isoformat(), "done": str(job.done)}]
+
+
+def _at_the_same_place(job: Job) -> list[dict[str, str]]:
+    """Earlier lapses that count: a long job goes on where it was, and one that came further since is not to blame."""
+    if job.kind in {JobKind.PREDICT, JobKind.EXPLAIN}:
+        return job.lapses_alone
+    return [lapse for lapse in job.lapses_alone if lapse.get("done") == str(job.done)]
 
 
 def _unheard_of(session: Session, lapses: list[dict[str, str]]) -> list[dict[str, str]]:

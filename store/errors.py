@@ -52,3 +52,15 @@ class EmailTakenError(StoreError):
 
 class MigrationError(StoreError):
     """A migration would have left the database inconsistent; it was undone."""
+
+
+class TrainParamsError(StoreError):
+    """A parameter of a training is unknown, missing or out of its range.
+
+    Attributes:
+        field: its name; None where several are at odds with each other.
+    """
+
+    def __init__(self, field: str | None, reason: str) -> None:
+        super().__init__(reason if field is None else f"{field}: {reason}")
+        self.field = field

@@ -20,7 +20,7 @@ from store.database import now
 from store.errors import IdempotencyConflictError, QueueFullError
 from store.paging import MAX_LIMIT, Page, decode_cursor, encode_cursor
 from store.reviews import NewReview
-from store.schema import JOB_ID_LENGTH, IdempotencyKey, Job, JobEvent, JobReview
+from store.schema import JOB_ID_LENGTH, IdempotencyKey, Job, JobEvent, JobLog, JobReview
 
 IDEMPOTENCY_KEPT = timedelta(hours=24)
 INTERACTIVE_MAX_REVIEWS = 32  # a larger request is bulk work and yields to people who wait
@@ -36,6 +36,18 @@ class JobKind(StrEnum):
     EXPORT = "export"
     IMPORT = "import"
     EXPLAIN = "explain"
+
+
+TITLES = {
+    JobKind.PREDICT: "reading",
+    JobKind.TRAIN: "training",
+    JobKind.RESCORE: "rescoring",
+    JobKind.EVALUATE: "evaluation",
+    JobKind.EXPORT: "export",
+    JobKind.IMPORT: "import",
+    JobKind.EXPLAIN: "explanation",
+}
+UNITS = {JobKind.TRAIN: "step", JobKind.IMPORT: "row"}
 
 
 class JobState(StrEnum):
@@ -119,6 +131,21 @@ class JobView:
     cancel_requested: bool
     stop_requested: bool
 
+    @property
+    def title(self) -> str:
+        """What kind of work this is, as a noun."""
+        return TITLES[self.kind]
+
+    @property
+    def unit(self) -> str:
+        """What `done` and `total` count, one of them."""
+        return UNITS.get(self.kind, "review")
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether it can end early and keep what it has."""
+        return self.kind is JobKind.TRAIN and self.state is JobState.RUNNING
+
 
 @dataclass(frozen=True)
 class JobEventView:
@@ -163,21 +190,84 @@ def submit_reviews(
         IdempotencyConflictError: the key was used with another body in the last 24 hours.
         RepeatedExternalIdError: two of the reviews carry the same `external_id`.
     """
-    job_id = new_job_id()
     if idempotency is not None and (earlier := _earlier_job(session, actor, idempotency)) is not None:
         return Submitted(earlier, _review_ids(session, earlier.id), replayed=True)
-    if (n_queued(session, at_most=queue_limit) if depth is None else depth) >= queue_limit:
-        raise QueueFullError(f"{queue_limit} jobs are queued already")
+    _refuse_over(queue_limit, n_queued(session, at_most=queue_limit) if depth is None else depth)
     review_ids = review_store.store_reviews(session, reviews)
-    at = now(session)
-    row = Job(
-        id=job_id,
+    row = _queue_row(
+        session,
         kind=JobKind.PREDICT,
-        state=JobState.QUEUED,
         queue=QueueName.INTERACTIVE if len(reviews) <= INTERACTIVE_MAX_REVIEWS else QueueName.BULK,
         params={"n_reviews": len(reviews)},
-        done=0,
         total=len(reviews),
+        actor=actor,
+        idempotency=idempotency,
+    )
+    session.execute(
+        insert(JobReview),
+        [{"job_id": row.id, "position": p, "review_id": review_id} for p, review_id in enumerate(review_ids)],
+    )
+    return Submitted(view(row), tuple(review_ids), replayed=False)
+
+
+def submit_job(
+    session: Session,
+    *,
+    kind: JobKind,
+    queue: QueueName,
+    params: dict[str, Any],
+    total: int = 1,
+    actor: Actor,
+    queue_limit: int,
+    idempotency: Idempotency | None = None,
+) -> Submitted:
+    """Store a job that reads no reviews of its own, such as an import or a training. Ring the bell after the commit.
+
+    Args:
+        session: a write transaction.
+        kind: what is asked for.
+        queue: where it waits.
+        params: what its code is told.
+        total: how many steps its progress counts, as far as is known.
+        actor: who asks.
+        queue_limit: jobs that may wait.
+        idempotency: the caller's promise about repeats.
+
+    Raises:
+        QueueFullError: `queue_limit` jobs or more are queued.
+        IdempotencyConflictError: the key was used with another body in the last 24 hours.
+    """
+    if idempotency is not None and (earlier := _earlier_job(session, actor, idempotency)) is not None:
+        return Submitted(earlier, (), replayed=True)
+    _refuse_over(queue_limit, n_queued(session, at_most=queue_limit))
+    row = _queue_row(session, kind=kind, queue=queue, params=params, total=total, actor=actor, idempotency=idempotency)
+    return Submitted(view(row), (), replayed=False)
+
+
+def _refuse_over(queue_limit: int, depth: int) -> None:
+    if depth >= queue_limit:
+        raise QueueFullError(f"{queue_limit} jobs are queued already")
+
+
+def _queue_row(
+    session: Session,
+    *,
+    kind: JobKind,
+    queue: QueueName,
+    params: dict[str, Any],
+    total: int,
+    actor: Actor,
+    idempotency: Idempotency | None,
+) -> Job:
+    at = now(session)
+    row = Job(
+        id=new_job_id(),
+        kind=kind,
+        state=JobState.QUEUED,
+        queue=queue,
+        params=params,
+        done=0,
+        total=total,
         attempts=0,
         created_by=actor.name,
         user_id=actor.user_id,
@@ -185,22 +275,18 @@ def submit_reviews(
     )
     session.add(row)
     session.flush()
-    session.execute(
-        insert(JobReview),
-        [{"job_id": job_id, "position": p, "review_id": review_id} for p, review_id in enumerate(review_ids)],
-    )
-    record(session, [job_id], "queued", {"by": actor.name}, at=at)
+    record(session, [row.id], "queued", {"by": actor.name}, at=at)
     if idempotency is not None:
         session.add(
             IdempotencyKey(
                 owner=actor.key,
                 key=idempotency.key,
                 body_sha256=idempotency.body_sha256,
-                job_id=job_id,
+                job_id=row.id,
                 created_at=at,
             )
         )
-    return Submitted(view(row), tuple(review_ids), replayed=False)
+    return row
 
 
 def new_job_id() -> str:
@@ -312,6 +398,32 @@ def cancel(session: Session, job_id: str, *, by: str) -> JobView | None:
         standing = get(session, job_id)
         return standing if standing is not None and not standing.state.is_final else None
     return get(session, job_id)
+
+
+def stop(session: Session, job_id: str, *, by: str) -> JobView | None:
+    """Ask a running job to end early and keep what it has; None when there is none that runs."""
+    at = now(session)
+    asked = (
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.RUNNING, Job.stop_requested_at.is_(None))
+        .values(stop_requested_at=at)
+        .returning(Job.id)
+    )
+    if session.scalar(asked) is not None:
+        record(session, [job_id], "stop_requested", {"by": by}, at=at)
+    standing = get(session, job_id)
+    return standing if standing is not None and standing.state is JobState.RUNNING else None
+
+
+def add_log(session: Session, job_id: str, text: str) -> None:
+    """Append to what a job's process printed."""
+    session.execute(insert(JobLog).values(job_id=job_id, at=now(session), text=text.replace("\x00", "\ufffd")))
+
+
+def whole_log(session: Session, job_id: str, *, last: int | None = None) -> str:
+    """What a job's process printed, oldest first; with `last`, the last so many pieces of a second or two each."""
+    newest_first = select(JobLog.text).where(JobLog.job_id == job_id).order_by(JobLog.id.desc()).limit(last)
+    return "".join(reversed(session.scalars(newest_first).all()))
 
 
 def retry(session: Session, job_id: str, *, by: str) -> JobView | None:

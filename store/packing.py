@@ -49,13 +49,13 @@ def pack(settings: Settings, model: ModelVersionView) -> Iterator[bytes]:
         MissingFilesError: the manifest is another one or unreadable, or a file is missing or altered.
     """
     try:
-        with open_file(settings, model.artifact, MANIFEST) as stream:
+        with open_file(settings, f"{model.artifact}/{MANIFEST}") as stream:
             manifest = stream.read()
         listed: dict[str, str] = json.loads(manifest)["files"]
         for name in listed:
             if PurePath(name).name != name:
                 raise MissingFilesError(f"The manifest of {model.version} lists a file outside its folder.")
-            with open_file(settings, model.artifact, name):
+            with open_file(settings, f"{model.artifact}/{name}"):
                 pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingFilesError(f"The files of {model.version} are not all there ({type(error).__name__}).") from error
@@ -70,7 +70,10 @@ def _zip(settings: Settings, model: ModelVersionView, listed: dict[str, str]) ->
     for name, expected in {**listed, MANIFEST: model.manifest_sha256}.items():
         entry = ZipInfo(f"{model.version}/{name}", WRITTEN_AT)
         entry.external_attr = 0o644 << 16
-        with open_file(settings, model.artifact, name) as source, archive.open(entry, "w", force_zip64=True) as target:
+        with (
+            open_file(settings, f"{model.artifact}/{name}") as source,
+            archive.open(entry, "w", force_zip64=True) as target,
+        ):
             found = hashlib.sha256()
             for piece in _pieces(source):
                 found.update(piece)

@@ -214,6 +214,21 @@ def store_predictions(
     )
 
 
+def standing_prediction(session: Session, review_id: int, *, revision: int, model_version: str) -> int | None:
+    """The id of a review's newest prediction, if this model version made it of this revision."""
+    return session.scalar(
+        select(Prediction.id)
+        .join(Review, Review.prediction_id == Prediction.id)
+        .where(Review.id == review_id, Prediction.revision == revision, Prediction.model_version == model_version)
+    )
+
+
+def prediction_of_job(session: Session, review_id: int, *, job_id: str) -> int:
+    """The id of what a job said of a review."""
+    wanted = select(Prediction.id).where(Prediction.review_id == review_id, Prediction.job_id == job_id)
+    return session.scalars(wanted).one()
+
+
 def list_reviews(
     session: Session,
     *,

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     login_rate_per_minute: int = Field(default=10, ge=1, description="Sign-in attempts an address may make a minute.")
     web_threads: int = Field(default=16, ge=2, description="Threads of the web server; half of them may wait.")
     lease_s: float = Field(default=15.0, ge=1, description="Seconds a worker may hold a job without renewing it.")
+    work_lease_s: float = Field(
+        default=120.0, ge=1, description="The same for an import, a training or another job with a process of its own."
+    )
     worker_threads: int | None = Field(
         default=None, ge=1, description="Threads of the model in a worker; all cores but one when unset."
     )

@@ -10,6 +10,7 @@ from store.errors import SettingsError
 from store.queues import DepthGauge
 from store.settings import Settings
 from web import gate, health, metrics, openapi, problems, security
+from web.api import datasets as api_datasets
 from web.api import fleet as api_fleet
 from web.api import jobs as api_jobs
 from web.api import models as api_models
@@ -18,7 +19,7 @@ from web.context import Site
 from web.converters import JobIdConverter, RowIdConverter
 from web.formats import register_formats
 from web.limits import by_address, by_token, make_limiter
-from web.pages import docs, fleet, jobs, login, models, read, reviews
+from web.pages import docs, fleet, jobs, login, models, read, reviews, train
 from web.request import MAX_BODY_BYTES, MAX_FORM_PARTS, StrictRequest
 from web.waiting_room import WaitingRoom
 from worker.queue import Doorbell
@@ -89,11 +90,12 @@ def _register_views(app: APIFlask, settings: Settings) -> None:
     csrf = CSRFProtect()
     # Shared, so that a token has one allowance and not one for each address.
     per_token = limiter.shared_limit(f"{settings.token_rate_per_minute} per minute", scope="token", key_func=by_token)
-    for api in (api_reviews.blueprint, api_jobs.blueprint, api_models.blueprint, api_fleet.blueprint):
+    apis = (api_reviews, api_jobs, api_datasets, api_models, api_fleet)
+    for api in (module.blueprint for module in apis):
         csrf.exempt(api)  # no cookie is looked at there
         per_token(api)
         app.register_blueprint(api)
-    for pages in (login, read, reviews, jobs, models, fleet, docs, health, metrics):
+    for pages in (login, read, reviews, jobs, train, models, fleet, docs, health, metrics):
         app.register_blueprint(pages.blueprint)
     sign_in = app.view_functions["login.sign_in"]
     limited = limiter.limit(f"{settings.login_rate_per_minute} per minute", key_func=by_address)(sign_in)

@@ -18,6 +18,7 @@ _NAV = (
     ("read.index", "Read"),
     ("reviews.index", "Reviews"),
     ("jobs.index", "Jobs"),
+    ("train.show", "Train"),
     ("models.index", "Models"),
     ("fleet.workers_page", "Workers"),
 )

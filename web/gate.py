@@ -20,7 +20,7 @@ PUBLIC_ENDPOINTS = frozenset(
 )
 LOGIN_KEY = "login"
 SIGN_IN_ELSEWHERE = "You are no longer signed in. Sign in again in another tab, then press Read."
-READING = ("reviews:read", "reviews:write", "jobs")  # whoever may ask for work may look at how it goes
+READING = ("reviews:read", "reviews:write", "jobs", "train")  # whoever may ask for work may look at how it goes
 RELEASING = frozenset({Role.OPERATOR, Role.ADMIN})  # who may say which model serves
 
 View = TypeVar("View", bound=Callable[..., object])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -14,12 +14,15 @@ from pydantic import (
     RootModel,
     StringConstraints,
     Tag,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from store.datasets import MAX_NAME
 from store.jobs import JobKind, JobState, QueueName
 from store.reviews import MAX_TEXT, MAX_TITLE, NewReview
+from web.strict_json import MalformedJsonError, loads
 
 MAX_REVIEWS = 1_000
 MAX_LABEL_CHARS = 200
@@ -116,6 +119,39 @@ class ReviewsIn(
         return [review.to_new() for review in reviews]
 
 
+def _one_line(value: str) -> str:
+    if not value.isprintable() or "\ufffd" in value:
+        raise PydanticCustomError("one_line", "must be one line of printable text in UTF-8")
+    return value
+
+
+ColumnName = Literal["text", "title", "rating", "age", "department", "class_name", "product_id"]
+Columns = dict[ColumnName, Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARS)]]
+
+
+class DatasetIn(Strict):
+    """The fields of an upload beside its file."""
+
+    name: Annotated[
+        str,
+        StringConstraints(max_length=MAX_NAME, strip_whitespace=True),
+        AfterValidator(_one_line),
+        AfterValidator(_not_blank),
+    ]
+    mapping: Columns = Field(default_factory=dict)
+
+    @field_validator("mapping", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        """A form's field is text: this one holds an object as JSON."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return loads(value.encode()) if value.strip() else {}
+        except (MalformedJsonError, UnicodeEncodeError):
+            raise PydanticCustomError("json", 'must be a JSON object such as {{"text": "Comment"}}') from None
+
+
 class PageIn(BaseModel):
     """The paging of every list. Query strings are text, so numbers are converted here."""
 
@@ -146,12 +182,26 @@ class ReviewListIn(PageIn):
     q: Words | None = None
 
 
+class ExplainIn(BaseModel):
+    """What `GET /reviews/{review_id}` takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    explain: Annotated[bool, Field(description="Also give the weight of each word.")] = False
+
+
 class JobListIn(PageIn):
     """Filters of `GET /jobs`."""
 
     state: JobState | None = None
     kind: JobKind | None = None
     queue: QueueName | None = None
+
+
+class DatasetListIn(PageIn):
+    """Filters of `GET /datasets`."""
+
+    name: Words | None = None
 
 
 Reason = Annotated[str, StringConstraints(max_length=MAX_REASON), AfterValidator(_storable)]

@@ -7,6 +7,7 @@ from typing import Any
 from apiflask import APIFlask
 from pydantic import BaseModel
 
+from store.datasets import MAPPABLE, MAX_NAME
 from web.outputs import ProblemOut, Submission
 
 DESCRIPTION = """Hemline reads clothing reviews: how many stars the words are worth, and how old the writer
@@ -33,6 +34,29 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     "description": "The same key within 24 hours answers with the same job",
 }
+_UPLOAD = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file", "name"],
+                "additionalProperties": False,
+                "properties": {
+                    "file": {"type": "string", "format": "binary", "description": "CSV in UTF-8, or Parquet"},
+                    "name": {"type": "string", "minLength": 1, "maxLength": MAX_NAME},
+                    "mapping": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "description": "An object of our fields ("
+                        + ", ".join(MAPPABLE)
+                        + ") to the file's headers, where they are not those of the public data set",
+                    },
+                },
+            }
+        }
+    },
+}
 
 
 def register_openapi(app: APIFlask) -> None:
@@ -50,12 +74,18 @@ def _complete(spec: dict[str, Any]) -> dict[str, Any]:
     for model in (ProblemOut, Submission):
         spec["components"]["schemas"] |= _schemas_of(model)
     spec["components"]["schemas"].pop("HTTPError", None)
+    upload = spec["paths"]["/api/v1/datasets"]["post"]
+    upload["parameters"] += [_IDEMPOTENCY_KEY]
+    upload["requestBody"] = _UPLOAD
+    submit = spec["paths"]["/api/v1/reviews"]["post"]
+    submit["parameters"] += [_PREFER, _IDEMPOTENCY_KEY]
+    spec["paths"]["/api/v1/reviews/{review_id}"]["get"]["responses"]["202"]["content"] = {
+        "application/json": {"schema": {"$ref": f"{SCHEMAS}JobOut"}}
+    }
+    submit["responses"]["200"]["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}Submission"}}}
     for path, operations in spec["paths"].items():
         for operation in operations.values():
             _add_errors(operation, path)
-    submit = spec["paths"]["/api/v1/reviews"]["post"]
-    submit["parameters"] += [_PREFER, _IDEMPOTENCY_KEY]
-    submit["responses"]["200"]["content"] = {"application/json": {"schema": {"$ref": f"{SCHEMAS}Submission"}}}
     return spec
 
 

@@ -27,6 +27,30 @@ class PredictionOut(Out):
     truncated: Annotated[bool, Field(description="The text was longer than what the model reads.")]
 
 
+class AmountsOut(Out):
+    """One number for each head."""
+
+    stars: float
+    years: float
+
+
+class WordWeightOut(AmountsOut):
+    """How much one word moved each head: characters `start` to `end` of `title` or `text`."""
+
+    part: Literal["title", "text"]
+    start: int
+    end: int
+
+
+class ExplanationOut(Out):
+    """Why the model says what it says: baseline, all words and what is unexplained add up to the prediction."""
+
+    words: tuple[WordWeightOut, ...]
+    baseline: Annotated[AmountsOut, Field(description="What the model says while every word is left out.")]
+    unexplained: Annotated[AmountsOut, Field(description="What the words' weights miss.")]
+    model_version: str
+
+
 class ReviewOut(Out):
     """A stored review with its newest prediction, or null before it is read."""
 
@@ -42,6 +66,12 @@ class ReviewOut(Out):
     reviewed_at: datetime | None
     created_at: datetime
     prediction: PredictionOut | None
+
+
+class ExplainedReviewOut(ReviewOut):
+    """A review; with `explain=1` also which words moved its newest prediction."""
+
+    explanation: Annotated[ExplanationOut | None, Field(description="Null unless asked for with `explain=1`.")] = None
 
 
 class JobErrorOut(Out):
@@ -146,6 +176,42 @@ class ModelOut(Out):
     created_by: str | None
     created_at: datetime
     activated_at: datetime | None
+
+
+class DatasetSummaryOut(Out):
+    """One version of a data set."""
+
+    id: int
+    name: str
+    version: int
+    state: Annotated[
+        Literal["importing", "ready", "failed"], Field(description="Of a failed one its job says what to do.")
+    ]
+    source: Literal["upload", "corrections"]
+    n_rows: int
+    n_rejected: int
+    sha256: Annotated[str | None, Field(description="Of its Parquet file; null until it is ready.")]
+    job: Annotated[str | None, Field(description="The job that imports it, by id.")]
+    created_by: str
+    created_at: datetime
+    links: dict[str, str]
+
+
+class DatasetOut(DatasetSummaryOut):
+    """One version of a data set with what its rows look like."""
+
+    report: Annotated[
+        dict[str, Any] | None,
+        Field(description="Counts, distributions, the first rows and the first rejects; null until it is ready."),
+    ]
+    error: Annotated[JobErrorOut | None, Field(description="Why its import failed.")]
+
+
+class DatasetList(Out):
+    """One page of the versions of data sets, newest first."""
+
+    items: tuple[DatasetSummaryOut, ...]
+    next: str | None
 
 
 class ModelDetailOut(ModelOut):

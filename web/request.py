@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from tempfile import TemporaryFile
 from typing import IO, Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -13,10 +14,14 @@ from werkzeug.utils import cached_property
 from werkzeug.wsgi import LimitedStream
 
 from web.connections import SlowClientError
+from web.context import site
 from web.errors import ProblemError
 from web.strict_json import MalformedJsonError, loads
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_UPLOAD_BYTES = 2 * 1024**3
+UPLOAD_ENDPOINTS = frozenset({"api_datasets.create", "datasets.upload"})
+"""Views that take a file; any other body has to fit into memory."""
 MAX_FORM_PARTS = 100
 TOO_MANY_PARTS = f"The form has more than {MAX_FORM_PARTS} fields."
 
@@ -35,6 +40,7 @@ class Body(LimitedStream):
 
     def __init__(self, stream: IO[bytes], *, limit: int, announced: int | None) -> None:
         super().__init__(stream, limit + 1, is_max=True)  # one byte more tells too much from just enough
+        self._words = "2 GiB" if limit == MAX_UPLOAD_BYTES else "8 MB"
         self._announced = announced or 0
         if self._announced > limit:
             self.on_exhausted()
@@ -53,7 +59,9 @@ class Body(LimitedStream):
 
     def on_exhausted(self) -> None:
         """Refuse a body that goes on after the limit."""
-        raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is larger than the 8 MB that we accept.")
+        raise ProblemError(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than the {self._words} that we accept."
+        )
 
     def on_disconnect(self, error: Exception | None = None) -> None:
         """Tell the end of a body from a client that left."""
@@ -90,7 +98,17 @@ class StrictRequest(Request):
     @cached_property
     def stream(self) -> Body:  # type: ignore[override]  # a stream as Werkzeug's own, which only casts
         """The body, bounded."""
-        return Body(self.environ["wsgi.input"], limit=MAX_BODY_BYTES, announced=self.content_length)
+        limit = MAX_UPLOAD_BYTES if self.endpoint in UPLOAD_ENDPOINTS else MAX_BODY_BYTES
+        return Body(self.environ["wsgi.input"], limit=limit, announced=self.content_length)
+
+    def _get_file_stream(self, *_: object, **__: object) -> IO[bytes]:
+        """Where the files of a form are kept while they come in: beside our other files, for they may be large.
+
+        They have no name there, so that nothing is left of them however the request ends.
+        """
+        folder = site().settings.home.resolve() / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        return TemporaryFile(dir=folder)
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:
         """Return the parsed body. The arguments of the base class change nothing: there is one way to read.

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from store import jobs
-from store.jobs import Idempotency, Submitted
+from store import explanations, jobs
+from store.jobs import Idempotency, JobView, Submitted
 from store.reviews import NewReview
 from web.context import identity, site
 
@@ -27,3 +27,18 @@ def submit(reviews: Sequence[NewReview], *, idempotency: Idempotency | None = No
         site().depth.add_one()
         site().doorbell.ring(submitted.job.id, submitted.job.queue)
     return submitted
+
+
+def ask_for_explanation(review_id: int) -> JobView | None:
+    """Make the job that explains a review, or find the one that is under way; None when there is no such review."""
+    depth = site().depth.read()
+    with site().database.begin() as db:
+        requested = explanations.request(
+            db, review_id, actor=identity().actor, queue_limit=site().settings.queue_limit, depth=depth
+        )
+    if requested is None:
+        return None
+    if requested.is_new:
+        site().depth.add_one()
+        site().doorbell.ring(requested.job.id, requested.job.queue)
+    return requested.job

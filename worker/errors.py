@@ -24,7 +24,23 @@ class BrokenModelError(WorkerError):
 
 
 class AbandonedError(WorkerError):
-    """Every claim of the batch was lost or cancelled: its reading stops."""
+    """What is being done was lost or cancelled: it stops."""
+
+
+class InputError(WorkerError):
+    """The asker's to mend: the job fails with this message and a hint what to do, and is not tried again by itself."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class TransientError(WorkerError):
+    """It passes by itself: the job is tried again later."""
+
+
+class DrainedError(WorkerError):
+    """The worker stops, and the job has saved what it needs to go on elsewhere."""
 
 
 def summary(error: Exception) -> str:

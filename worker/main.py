@@ -1,23 +1,29 @@
-"""Entry point of the predict worker."""
+"""Entry points of the workers: one that reads with the model, one that sees to long jobs."""
 
 import os
+import secrets
 import socket
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
+from store.database import open_database
+from store.jobs import QueueName
 from store.logs import configure_logs
 from store.settings import Settings
 from worker.app import TASK_READ, make_worker_app
 from worker.errors import BrokenModelError
 from worker.process import PREDICT_QUEUES, DrainFlag, ReadingProcess, start_reading_process
+from worker.steward import Steward
 
 START_AGAIN_AFTER_S = 1.0
+WORK_QUEUES = (QueueName.DATA, QueueName.TRAIN)
 
 log = structlog.get_logger()
 
@@ -33,20 +39,65 @@ def run(settings: Settings) -> int:
     connect(app, settings)
     # The messages are JSON, which is harmless to whoever reads it; the warning is for pickle.
     warnings.filterwarnings("ignore", category=SecurityWarning)
-    app.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--pool=prefork",
-            "--concurrency=1",
-            f"--queues={','.join(PREDICT_QUEUES)}",
-            f"--hostname=predict-{os.getpid()}@{socket.gethostname()}",
-            "--without-mingle",
-            "--without-gossip",
-            "--loglevel=INFO",
-        ]
-    )
+    app.worker_main(_options("predict", PREDICT_QUEUES, pool="prefork", concurrency=1))
     return 0
+
+
+def run_work(settings: Settings) -> int:
+    """Serve the queues of long jobs until SIGTERM has drained them. Returns the exit status.
+
+    One Celery process without any model; each job has a process of its own, and each queue runs one job at a time.
+    """
+    configure_logs(settings)
+    app = make_worker_app(settings)
+    database = open_database(settings)
+    draining = DrainFlag()
+    name = f"{socket.gethostname()[:36]}-{os.getpid()}-{secrets.token_hex(3)}"
+    stewards = [
+        Steward(settings, database, queue=queue, worker_id=f"{name}-{queue}", is_draining=draining.is_set)
+        for queue in WORK_QUEUES
+    ]
+
+    def work(job_id: str) -> None:
+        log.info("bell_answered", job_id=job_id)
+        for steward in stewards:
+            steward.answer()
+
+    def begin(**_: Any) -> None:
+        for steward in stewards:
+            steward.presence.start()
+
+    def drain(**_: Any) -> None:
+        draining.set()
+
+    app.task(name=TASK_READ)(work)
+    signals.worker_ready.connect(begin, weak=False)
+    signals.worker_shutting_down.connect(drain, weak=False)
+    signals.setup_logging.connect(_keep_logs, weak=False)
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+    app.worker_main(_options("work", WORK_QUEUES, pool="threads", concurrency=len(stewards)))
+    for steward in stewards:
+        steward.presence.stop()
+    database.dispose()
+    return 0
+
+
+def _options(name: str, queues: Sequence[QueueName], *, pool: str, concurrency: int) -> list[str]:
+    return [
+        "--quiet",
+        "worker",
+        f"--pool={pool}",
+        f"--concurrency={concurrency}",
+        f"--queues={','.join(queues)}",
+        f"--hostname={name}-{os.getpid()}@{socket.gethostname()}",
+        "--without-mingle",
+        "--without-gossip",
+        "--loglevel=INFO",
+    ]
+
+
+def _keep_logs(**_: Any) -> None:
+    """Being connected is enough: Celery then leaves the logging as it is."""
 
 
 def connect(app: Celery, settings: Settings) -> None:
@@ -78,12 +129,9 @@ def connect(app: Celery, settings: Settings) -> None:
     def drain(**_: Any) -> None:
         draining.set()
 
-    def keep_logs(**_: Any) -> None:
-        """Being connected is enough: Celery then leaves the logging as it is."""
-
     app.task(name=TASK_READ)(read)
     # Celery keeps only weak references to receivers unless told otherwise.
     signals.worker_process_init.connect(start, weak=False)
     signals.worker_process_shutdown.connect(stop, weak=False)
     signals.worker_shutting_down.connect(drain, weak=False)
-    signals.setup_logging.connect(keep_logs, weak=False)
+    signals.setup_logging.connect(_keep_logs, weak=False)

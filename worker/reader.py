@@ -10,11 +10,13 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from ml.explanation import Explanation
 from ml.inference import Prediction, Predictor, ReviewText
 from store import claims
 from store.claims import Claim
 from store.database import Database
-from store.jobs import JobError, QueueName
+from store.explanations import HeadAmounts, NewExplanation, WordWeight
+from store.jobs import JobError, JobKind, QueueName
 from store.outages import outage_of
 from store.reviews import NewPrediction
 from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
@@ -85,8 +87,11 @@ class Reader:
         log.info("batch_claimed", jobs=[claim.job_id for claim in held], n_reviews=sum(len(c.reviews) for c in held))
         try:
             with LeaseKeeper(self.database, held, lease_s=self.lease_s) as keeper:
-                said = predictor.predict(_texts(held), between_batches=self._between(held, keeper))
-                self._record(held, said, keeper, version=loaded.version)
+                if held[0].kind is JobKind.EXPLAIN:
+                    self._explain(held[0], loaded, keeper)
+                else:
+                    said = predictor.predict(_texts(held), between_batches=self._between(held, keeper))
+                    self._record(held, said, keeper, version=loaded.version)
         except AbandonedError:
             self._give_up(held, keeper)
         except BrokenModelError:  # an urgent batch met it in the middle of this one
@@ -120,6 +125,21 @@ class Reader:
                 self._read(urgent)
 
         return between
+
+    def _explain(self, claimed: Claim, loaded: Loaded, keeper: LeaseKeeper) -> None:
+        if not claimed.reviews:  # deleted since the request
+            self._record([claimed], [], keeper, version=loaded.version)
+            return
+        said, explained = loaded.predictor.explain(*_texts([claimed]))
+        prediction, weights = _stored(said), _stored_explanation(explained)
+        if claimed.job_id not in keeper.standing:
+            raise AbandonedError
+        with self.database.begin() as session:
+            ended = claims.succeed_explained(session, claimed, prediction, weights, model_version=loaded.version)
+        if ended:
+            self.reviews_done += 1
+        else:
+            log.warning("stale_write_refused", job_id=claimed.job_id, fence=claimed.fence)
 
     def _record(self, held: list[Claim], said: Sequence[Prediction], keeper: LeaseKeeper, *, version: str) -> None:
         wanted = [claim for claim in held if claim.job_id in keeper.standing]
@@ -200,4 +220,18 @@ def _stored(said: Prediction) -> NewPrediction:
         age_low=said.age_low,
         age_high=said.age_high,
         truncated=said.truncated,
+    )
+
+
+def _stored_explanation(explained: Explanation) -> NewExplanation:
+    # What is unexplained is the prediction less all the rest: one that is no number makes it none.
+    if not isfinite(explained.unexplained.stars + explained.unexplained.years):
+        raise NotFiniteError("the explanation of a review holds a number that is not finite")
+    return NewExplanation(
+        words=tuple(
+            WordWeight(part=word.part, start=word.start, end=word.end, stars=word.stars, years=word.years)
+            for word in explained.words
+        ),
+        baseline=HeadAmounts(explained.baseline.stars, explained.baseline.years),
+        unexplained=HeadAmounts(explained.unexplained.stars, explained.unexplained.years),
     )

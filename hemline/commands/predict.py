@@ -1,20 +1,16 @@
 """`hemline predict`: read one review as the API would, through the queue."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hemline.commands import opened
+from hemline.commands.waiting import wait_for_end
 from hemline.errors import HemlineError
 from hemline.output import Json, answer
 
 if TYPE_CHECKING:
-    from store.database import Database
-    from store.jobs import JobView
     from store.reviews import NewReview, PredictionView
-
-LOOK_EVERY_S = 0.1
 
 
 def predict(
@@ -40,7 +36,7 @@ def predict(
             )
         if settings.redis_url is not None:
             Doorbell(settings).ring(submitted.job.id, submitted.job.queue)
-        job = _wait_for(database, submitted.job, within_s=wait)
+        job = wait_for_end(database, submitted.job, within_s=wait)
         with database.read() as session:
             read = reviews.get_review(session, submitted.review_ids[0])
     if read is None or read.prediction is None:
@@ -58,26 +54,6 @@ def _review(text: str, title: str | None) -> "NewReview":
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(first["msg"], param_hint=f"--{first['loc'][0]}") from None
-
-
-def _wait_for(database: "Database", job: "JobView", *, within_s: float) -> "JobView":
-    from store import jobs, workers
-
-    ends_at = time.monotonic() + within_s
-    current = job
-    while not current.state.is_final:
-        if time.monotonic() > ends_at:
-            with database.read() as session:
-                listening = workers.listening(session, job.queue)
-            reason = "it is still waiting or running" if listening else f"no worker is listening on `{job.queue}`"
-            raise HemlineError(
-                f"job {job.id} is stored but was not read within {within_s:g} s: {reason}",
-                hint=None if listening else "Start one with `hemline up` or `hemline worker`; the job is read then.",
-            )
-        time.sleep(LOOK_EVERY_S)
-        with database.read() as session:
-            current = jobs.get(session, job.id) or current
-    return current
 
 
 def _in_words(said: "PredictionView") -> str:

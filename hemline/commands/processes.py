@@ -20,7 +20,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port to listen on, instead of HEMLINE_PORT.")] = None,
     as_json: JsonUp = False,
 ) -> None:
-    """Start everything on this machine and keep it running: Redis, worker, sweeper, web."""
+    """Start everything on this machine and keep it running: Redis, workers, sweeper, web."""
     from hemline import one_machine
     from store.settings import load
 
@@ -37,12 +37,17 @@ def web(as_json: JsonLog = False) -> None:
     raise typer.Exit(run(settings))
 
 
-def worker(as_json: JsonLog = False) -> None:
-    """Read reviews with the model (`hemline up` does this too)."""
+def worker(
+    long_jobs: Annotated[
+        bool, typer.Option("--long-jobs", help="Serve the queues `data` and `train` (imports, trainings) instead.")
+    ] = False,
+    as_json: JsonLog = False,
+) -> None:
+    """Read reviews with the model, or run long jobs (`hemline up` does both)."""
     settings = _process_settings(as_json)
-    from worker.main import run
+    from worker.main import run, run_work
 
-    raise typer.Exit(run(settings))
+    raise typer.Exit(run_work(settings) if long_jobs else run(settings))
 
 
 def sweeper(as_json: JsonLog = False) -> None:

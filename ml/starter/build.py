@@ -21,6 +21,7 @@ from ml.evaluation import Record
 from ml.network import DistilBertForReviews, HemlineConfig
 from ml.plan import TrainingPlan
 from ml.starter import CONFIG, DATA, TRAINED, assemble
+from ml.trainer import Watch
 from ml.training import StepReport
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Workshop:
         identity = json.dumps({"plan": asdict(plan), "data": self.data_sha256, "n_rows": len(table)})
         kept = _kept_config(file, identity)
         if kept is None:
-            model = candidate.fit(table, plan, self.backbone, on_step=self.on_step)
+            model = candidate.fit(table, plan, self.backbone, watch=Watch(on_step=self.on_step))
             kept = model.config
             self.work.mkdir(parents=True, exist_ok=True)
             save_file(training.trained_state(model), file, {"identity": identity, "config": kept.to_json_string()})

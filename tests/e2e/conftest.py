@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -81,6 +82,12 @@ class Installation:
     def post(self, path: str, body: object, **headers: str) -> Answer:
         request = urllib.request.Request(self._url(path), json.dumps(body).encode(), self._headers() | headers)
         return self._call(request)
+
+    def upload(self, path: str, file: Path, **fields: str) -> Answer:
+        """Send a file with its form fields."""
+        request = httpx.Request("POST", self._url(path), files={"file": (file.name, file.read_bytes())}, data=fields)
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": request.headers["Content-Type"]}
+        return self._call(urllib.request.Request(self._url(path), request.read(), headers))
 
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"

@@ -179,7 +179,7 @@ def test_children_stop_in_the_order_that_was_asked_for() -> None:
         for name in ("redis", "worker", "web"):
             group.keep(program(says, name=name))
         await until(lambda: sum(text == "up" for _, text in log) == 3)
-        await group.stop(["web", "worker", "redis"], asyncio.Event())
+        await group.stop([["web"], ["worker"], ["redis"]], asyncio.Event())
         return log
 
     assert [name for name, text in run(scenario()) if text == "bye"] == ["web", "worker", "redis"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from ml import baselines
 from ml.baselines import Baselines
 from ml.errors import DataError
+from ml.text import ReviewText
 from tests.ml.conftest import made_up_reviews
 
 
@@ -47,8 +49,16 @@ def test_stars_that_nobody_gave_are_never_predicted() -> None:
         assert said.probabilities.sum(axis=1) == pytest.approx(np.ones(200))
 
 
-def test_labels_of_one_kind_only_are_a_data_error() -> None:
+def test_where_nothing_can_be_told_apart_every_review_gets_the_one_answer() -> None:
     table = made_up_reviews(50)
     fives = table.take(np.flatnonzero(table.ratings == 5))
-    with pytest.raises(DataError, match="two different ratings"):
-        baselines.fit(fives, fives)
+    unaged = replace(fives, ages=np.full(len(fives), np.nan, np.float32))
+    said = baselines.fit(unaged, unaged).tfidf(table.reviews)
+    assert set(said.stars) == {5}
+    assert set(said.ages) == {baselines.AGE_IF_UNKNOWN}
+
+
+def test_reviews_that_share_no_word_are_a_data_error() -> None:
+    table = replace(made_up_reviews(3), reviews=tuple(ReviewText(None, word) for word in ("one", "two", "three")))
+    with pytest.raises(DataError, match="none occurs in two"):
+        baselines.fit(table, table)

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ml.data import SHARES, Part, ReviewTable, part_of, read_csv, split
+from ml.data import SHARES, Part, ReviewTable, part_of, read_csv, read_table, split
 from ml.errors import DataError
 from ml.text import ReviewText
 from tests.ml.conftest import made_up_reviews
@@ -106,3 +108,50 @@ def test_taking_rows_keeps_the_columns_together() -> None:
     taken = table.take(np.array([7, 2]))
     assert taken.reviews == (table.reviews[7], table.reviews[2])
     assert list(taken.ages) == [table.ages[7], table.ages[2]]
+
+
+def stored(tmp_path: Path, **columns: list[object]) -> Path:
+    path = tmp_path / "reviews.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=2)
+    return path
+
+
+def test_a_dataset_file_is_read_as_the_csv_it_came_from(tmp_path: Path) -> None:
+    path = stored(
+        tmp_path,
+        title=["Nice", None, None, "null"],
+        text=["Soft, warm", "Too big", "  ", "NA"],
+        rating=[4, None, 3, 5],
+        age=[33.0, None, 41.0, 52.5],
+        department=["Tops", None, None, None],
+        class_name=["Knits", None, None, None],
+    )
+    table = read_table(path)
+    assert table.reviews == (ReviewText("Nice", "Soft, warm"), ReviewText(None, "Too big"), ReviewText("null", "NA"))
+    assert np.array_equal(table.ratings, np.array([4, np.nan, 5], np.float32), equal_nan=True)
+    assert np.array_equal(table.ages, np.array([33, np.nan, 52.5], np.float32), equal_nan=True)
+    assert table.departments == ("Tops", "", "")
+    assert table.class_names == ("Knits", "", "")
+    assert table.n_without_text == 1
+
+
+def test_a_dataset_file_may_hold_texts_alone(tmp_path: Path) -> None:
+    table = read_table(stored(tmp_path, text=["Fine"]))
+    assert table.reviews == (ReviewText(None, "Fine"),)
+    assert np.isnan(table.ratings).all()
+
+
+def test_a_dataset_file_that_cannot_serve_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="data row 3, column 'rating': '9' is not a number from 1 to 5"):
+        read_table(stored(tmp_path, text=["a", "b", "c"], rating=[1, 2, 9]))
+    with pytest.raises(DataError, match="has no column 'text'"):
+        read_table(stored(tmp_path, words=["a"]))
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        read_table(tmp_path / "broken.parquet")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_table(tmp_path / "absent.parquet")
+
+
+def test_any_other_suffix_is_read_as_csv(tmp_path: Path) -> None:
+    assert len(read_table(written(tmp_path, "1,33,Nice,Fine,4,,\n"))) == 1

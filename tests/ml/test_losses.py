@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch.nn.functional import cross_entropy, mse_loss
+from torch.nn.functional import cross_entropy, mse_loss, one_hot
 
-from ml.losses import age_loss, rating_loss
+from ml.losses import age_loss, inverse_frequency, rating_loss, uncertainty_part
 
 
 def test_the_rating_loss_is_cross_entropy_plus_half_the_hand_worked_emd() -> None:
@@ -48,3 +49,24 @@ def test_a_batch_without_labels_has_loss_zero_and_a_graph() -> None:
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None
+
+
+def test_class_weights_weigh_as_in_torch_and_by_hand() -> None:
+    logits, ratings = torch.randn(6, 5), torch.tensor([5.0, 5.0, 5.0, 1.0, 3.0, float("nan")])
+    weights = inverse_frequency(ratings)
+    assert weights.tolist() == pytest.approx([5 / 3, 0, 5 / 3, 0, 5 / 9])
+    known = ratings[:5].long() - 1
+    assert weights[known].mean().item() == pytest.approx(1)
+    squared = (logits[:5].softmax(-1).cumsum(-1) - one_hot(known, 5).cumsum(-1)).square().sum(-1)
+    emd = float(np.average(squared.numpy(), weights=weights[known].numpy()))
+    expected = cross_entropy(logits[:5], known, weight=weights).item() + 0.5 * emd
+    assert rating_loss(logits, ratings, weights).item() == pytest.approx(expected, rel=1e-5)
+    assert rating_loss(logits, ratings, torch.ones(5)).item() == pytest.approx(rating_loss(logits, ratings).item())
+
+
+def test_uncertainty_is_best_where_the_variance_is_twice_the_loss() -> None:
+    """The minimum over s of exp(-s)·L + s/2 lies at s = ln 2L."""
+    log_variance = torch.tensor(np.log(2 * 0.7), requires_grad=True)
+    uncertainty_part(torch.tensor(0.7), log_variance).backward()
+    assert log_variance.grad is not None
+    assert log_variance.grad.item() == pytest.approx(0, abs=1e-6)

@@ -8,7 +8,7 @@ import torch
 from ml import training
 from ml.backbones import Backbone
 from ml.network import DistilBertForReviews
-from ml.plan import BackboneName, Method, TrainingPlan, recipe
+from ml.plan import BackboneName, ClassWeighting, Method, TrainingPlan, Weighting, recipe
 from ml.scoring import score
 from ml.text import encode
 from ml.training import Run, StepReport
@@ -29,7 +29,7 @@ def started(backbone: Backbone, plan: TrainingPlan, n: int) -> Run:
 def finished(backbone: Backbone, plan: TrainingPlan, n: int) -> tuple[DistilBertForReviews, list[StepReport]]:
     run, reports = started(backbone, plan, n), list[StepReport]()
     for _ in range(plan.epochs):
-        run.epoch(reports.append)
+        reports.extend(run.steps())
     return run.model, reports
 
 
@@ -49,7 +49,10 @@ def test_every_step_reports_both_losses_and_exactly_their_weighted_sum(small_bac
     assert [report.step for report in reports] == [1, 2, 3, 4, 5, 6]
     assert [report.epoch for report in reports] == [0, 0, 0, 1, 1, 1]
     for report in reports:
-        assert report.total == 0.5 * report.rating_loss + 3.0 * report.age_loss
+        assert report.rating_part == 0.5 * report.rating_loss
+        assert report.age_part == 3.0 * report.age_loss
+        assert report.total == report.rating_part + report.age_part
+        assert report.examples_per_s > 0
 
 
 def test_the_same_seed_gives_the_same_model_and_another_another(small_backbone: Backbone) -> None:
@@ -110,21 +113,43 @@ def test_ages_are_standardised_by_the_training_rows(small_backbone: Backbone) ->
 
 
 def test_a_stopped_epoch_goes_on_where_it_stopped(small_backbone: Backbone) -> None:
-    class StopError(Exception):
-        pass
-
-    def stop_at_two(report: StepReport) -> None:
-        if report.step == 2:
-            raise StopError
-
     run = started(small_backbone, PLAN, 32)
-    with pytest.raises(StopError):
-        run.epoch(stop_at_two)
-    reports: list[StepReport] = []
-    run.epoch(reports.append)
-    assert [report.step for report in reports] == [3, 4]
+    steps = run.steps()
+    assert [next(steps).step, next(steps).step] == [1, 2]
+    assert [report.step for report in run.steps()] == [3, 4]
+    assert run.is_between_epochs
     whole = training.trained_state(finished(small_backbone, replace(PLAN, epochs=1), 32)[0])
     assert set(whole) == set(training.trained_state(run.model))
+
+
+def test_learnt_uncertainty_moves_off_its_start_and_the_parts_still_add_up(small_backbone: Backbone) -> None:
+    plan = replace(PLAN, weighting=Weighting.UNCERTAINTY, epochs=10)
+    run, reports = started(small_backbone, plan, 20), list[StepReport]()
+    for _ in range(plan.epochs):
+        reports.extend(run.steps())
+    assert reports[0].rating_part == pytest.approx(reports[0].rating_loss)  # both variances begin at 1
+    assert reports[-1].rating_part != pytest.approx(reports[-1].rating_loss, rel=1e-3)
+    assert all(report.total == report.rating_part + report.age_part for report in reports)
+    assert "objective.age_log_variance" in run.state()
+    assert not [name for name in training.trained_state(run.model) if "log_variance" in name]
+
+
+@pytest.mark.parametrize("weighting", list(Weighting))
+def test_a_head_of_weight_nothing_learns_nothing(small_backbone: Backbone, weighting: Weighting) -> None:
+    plan = replace(PLAN, age_weight=0, weighting=weighting)
+    run = started(small_backbone, plan, 20)
+    before = run.model.age_head.weight.detach().clone()
+    reports = list(run.steps())
+    after = run.model.age_head.weight.detach()
+    assert all(report.age_part == 0 for report in reports)
+    shrunk = after / before  # weight decay alone, the same for all
+    assert torch.allclose(shrunk, shrunk[0, 0].expand_as(shrunk), atol=1e-4)
+
+
+def test_class_weights_change_what_is_learnt(small_backbone: Backbone) -> None:
+    plain, _ = finished(small_backbone, PLAN, 20)
+    weighted, _ = finished(small_backbone, replace(PLAN, class_weighting=ClassWeighting.INVERSE_FREQUENCY), 20)
+    assert not torch.equal(plain.rating_head.weight, weighted.rating_head.weight)
 
 
 def test_the_recipes_are_the_measured_ones() -> None:

@@ -16,7 +16,7 @@ from store import claims, jobs, models, reviews, workers
 from store.claims import Claim
 from store.database import Database, now
 from store.errors import IdempotencyConflictError, QueueFullError, RepeatedExternalIdError, UnknownCursorError
-from store.jobs import Actor, Idempotency, JobError, JobState, JobView, QueueName
+from store.jobs import Actor, Idempotency, JobError, JobKind, JobState, JobView, QueueName
 from store.models import NewModelVersion
 from store.queues import DepthGauge
 from store.reviews import NewPrediction, NewReview, ReviewView
@@ -510,3 +510,36 @@ def test_readers_cannot_write(database: Database) -> None:
     with pytest.raises(Exception, match=r"(?i)read.?only"), database.read() as session:  # noqa: PT012
         session.execute(delete(JobReview))
         session.commit()
+
+
+def ask_for_import(database: Database, *, key: Idempotency | None = None, limit: int = 1000) -> jobs.Submitted:
+    with database.begin() as session:
+        return jobs.submit_job(
+            session,
+            kind=JobKind.IMPORT,
+            queue=QueueName.DATA,
+            params={"dataset_id": 3},
+            total=7,
+            actor=ANN,
+            queue_limit=limit,
+            idempotency=key,
+        )
+
+
+def test_a_job_without_reviews_is_queued_as_it_was_asked_for(database: Database) -> None:
+    job = look(database, ask_for_import(database).job.id)
+    assert (job.kind, job.state, job.queue) == (JobKind.IMPORT, JobState.QUEUED, QueueName.DATA)
+    assert (job.params, job.done, job.total, job.created_by) == ({"dataset_id": 3}, 0, 7, ANN.name)
+    with database.read() as session:
+        assert [event.name for event in jobs.events(session, job.id)] == ["queued"]
+
+
+def test_a_job_without_reviews_keeps_to_the_queue_limit_and_to_its_key(database: Database) -> None:
+    key = Idempotency("k", "a" * 64)
+    first = ask_for_import(database, key=key)
+    again = ask_for_import(database, key=key, limit=1)
+    assert (again.job.id, again.replayed, first.replayed) == (first.job.id, True, False)
+    with pytest.raises(QueueFullError):
+        ask_for_import(database, limit=1)
+    with pytest.raises(IdempotencyConflictError):
+        ask_for_import(database, key=Idempotency("k", "b" * 64))

@@ -16,7 +16,8 @@ from werkzeug.test import TestResponse
 from store import accounts, claims, models, workers
 from store.accounts import Role
 from store.database import Database
-from store.jobs import QueueName
+from store.explanations import HeadAmounts, NewExplanation, WordWeight
+from store.jobs import JobKind, QueueName
 from store.models import NewModelVersion
 from store.reviews import NewPrediction
 from store.settings import Settings
@@ -25,6 +26,16 @@ from web.app import create_app
 
 EMAIL, PASSWORD, TOKEN = "admin@example.com", "correct horse battery", "0123456789abcdef" * 3
 SAID = NewPrediction(5, (0.02, 0.03, 0.05, 0.2, 0.7), 4.53, 41.4, 24.0, 62.0, truncated=False)
+WHY = NewExplanation(
+    words=(
+        WordWeight("title", 0, 4, stars=1.25, years=-2.5),
+        WordWeight("text", 0, 4, stars=0.5, years=0.0),
+        WordWeight("text", 4, 5, stars=-0.001, years=0.01),
+        WordWeight("text", 6, 11, stars=-0.75, years=6.0),
+    ),
+    baseline=HeadAmounts(stars=3.5, years=38.0),
+    unexplained=HeadAmounts(stars=0.031, years=-0.11),
+)
 EVALUATION = {
     "n": 2_222,
     "rating": {"accuracy": 0.704},
@@ -134,6 +145,10 @@ class Staff:
                 self._succeed(claimed)
 
     def _succeed(self, claimed: list[claims.Claim]) -> None:
+        if claimed[0].kind is JobKind.EXPLAIN:
+            with self.database.begin() as db:
+                claims.succeed_explained(db, claimed[0], SAID, WHY, model_version="starter-1")
+            return
         said = [[SAID] * len(claim.reviews) for claim in claimed]
         with self.database.begin() as db:
             claims.succeed(db, claimed, said, model_version="starter-1")

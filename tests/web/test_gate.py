@@ -19,7 +19,13 @@ PUBLIC_PATHS = {"/login", "/static/<path:filename>", "/healthz", "/readyz", "/ap
 
 def rules(app: APIFlask) -> list[tuple[str, str, str]]:
     """Every method of every address, with an example of each id."""
-    examples = {"job_id": "0123456789abcdef", "review_id": "1", "version": "v1", "filename": "favicon.svg"}
+    examples = {
+        "job_id": "0123456789abcdef",
+        "review_id": "1",
+        "dataset_id": "1",
+        "version": "v1",
+        "filename": "favicon.svg",
+    }
     return [
         (method, re.sub(r"<(?:[^:>]+:)?([^>]+)>", lambda found: examples[found.group(1)], rule.rule), rule.endpoint)
         for rule in app.url_map.iter_rules()

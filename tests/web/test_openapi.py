@@ -45,6 +45,14 @@ def test_the_submission_is_described_whole(stranger: FlaskClient) -> None:
     assert review["additionalProperties"] is False
 
 
+def test_the_upload_is_described_whole(stranger: FlaskClient) -> None:
+    upload = stranger.get("/api/openapi.json").get_json()["paths"]["/api/v1/datasets"]["post"]
+    assert {"202", "400", "413", "415", "422", "429"} <= set(upload["responses"])
+    assert [parameter["name"] for parameter in upload["parameters"]] == ["Idempotency-Key"]
+    form = upload["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert (set(form["properties"]), form["required"]) == ({"file", "name", "mapping"}, ["file", "name"])
+
+
 def test_the_guide_names_every_call(stranger: FlaskClient) -> None:
     guide = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
     for path, operations in stranger.get("/api/openapi.json").get_json()["paths"].items():

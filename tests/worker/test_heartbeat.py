@@ -12,7 +12,7 @@ from store.settings import Settings
 from store.workers import WorkerView
 from tests.worker.conftest import Bench
 from tests.worker.test_reader import refusing
-from worker import heartbeat as heartbeat_module
+from worker import presence
 from worker.heartbeat import Heartbeat
 from worker.slot import ModelSlot
 
@@ -26,7 +26,7 @@ def slot(settings: Settings, database: Database, installed: object) -> ModelSlot
 def heartbeat(
     make_bench: Callable[[], Bench], database: Database, slot: ModelSlot, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Heartbeat]:
-    monkeypatch.setattr(heartbeat_module, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.05)
     made = Heartbeat(database, "w-1", slot, make_bench().reader)
     yield made
     made.stop()

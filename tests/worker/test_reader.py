@@ -6,19 +6,21 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.exc import DataError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from ml.explanation import Explanation
 from ml.inference import Prediction, Predictor, ReviewText
-from store import claims, jobs, reviews
+from store import claims, explanations, jobs, reviews
 from store.database import Database
-from store.jobs import Actor, JobState, JobView, QueueName
+from store.jobs import Actor, JobKind, JobState, JobView, QueueName
 from store.reviews import NewReview
-from store.schema import Job
+from store.schema import Explanation as ExplanationRow
+from store.schema import Job, Review
 from store.schema import Prediction as PredictionRow
 from store.settings import Settings
-from tests.worker.conftest import Bench
+from tests.worker.conftest import VERSION, Bench
 from worker.errors import BrokenModelError
 from worker.slot import ModelSlot
 
@@ -318,4 +320,134 @@ def test_a_bell_survives_a_database_that_refuses_to_claim(make_bench: MakeBench,
         bench.reader.answer()
     assert look(database, job_id).state is JobState.QUEUED
     bench.reader.answer()
+    assert look(database, job_id).state is JobState.SUCCEEDED
+
+
+def ask_why(database: Database, review_id: int = 1) -> str:
+    actor = Actor(user_id=None, token_id=1, name="ann")
+    with database.begin() as session:
+        asked = explanations.request(session, review_id, actor=actor, queue_limit=999, depth=0)
+    assert asked is not None
+    return asked.job.id
+
+
+def why(database: Database, review_id: int = 1) -> explanations.ExplanationView | None:
+    with database.read() as session:
+        return explanations.of_review(session, review_id)
+
+
+def test_an_explanation_belongs_to_the_prediction_that_stands(make_bench: MakeBench, database: Database) -> None:
+    submit(database, "soft and warm, but itchy")
+    bench = make_bench()
+    bench.reader.answer()
+    job_id = ask_why(database)
+    bench.reader.answer()
+    assert look(database, job_id).state is JobState.SUCCEEDED
+    assert event_names(database, job_id) == ["queued", "claimed", "succeeded"]
+    with database.read() as session:
+        [said] = session.scalars(select(PredictionRow)).all()  # none was added
+    found = why(database)
+    assert found is not None
+    assert found.model_version == VERSION
+    stars = found.baseline.stars + sum(word.stars for word in found.words) + found.unexplained.stars
+    years = found.baseline.years + sum(word.years for word in found.words) + found.unexplained.years
+    assert (stars, years) == pytest.approx((said.expected_stars, said.age), abs=1e-3)
+    assert [word.part for word in found.words].count("title") == 2
+    assert len(found.words) == 8
+
+
+def test_a_review_that_was_not_read_is_read_and_explained_at_once(make_bench: MakeBench, database: Database) -> None:
+    predicted = submit(database, "soft and warm")
+    with database.begin() as session:
+        jobs.cancel(session, predicted, by="ann")
+    ask_why(database)
+    make_bench().reader.answer()
+    with database.read() as session:
+        review = reviews.get_review(session, 1)
+    assert review is not None
+    assert review.prediction is not None
+    assert why(database) is not None
+
+
+def test_a_text_that_was_replaced_meanwhile_does_not_pass_for_explained(
+    make_bench: MakeBench, database: Database
+) -> None:
+    actor = Actor(user_id=None, token_id=1, name="ann")
+
+    def hand_in(text: str) -> None:
+        with database.begin() as session:
+            asked = [NewReview(text=text, external_id="one")]
+            jobs.submit_reviews(session, asked, actor=actor, queue_limit=999)
+
+    hand_in("the first text")
+    bench = make_bench()
+    bench.reader.answer()
+    job_id = ask_why(database)
+    bench.predictor = WhileExplaining(  # type: ignore[assignment]  # same methods, real answers
+        bench.predictor, lambda: hand_in("another text")
+    )
+    bench.reader.answer()
+    assert look(database, job_id).state is JobState.SUCCEEDED
+    assert why(database) is None
+    ask_why(database)
+    bench.reader.answer()
+    assert why(database) is not None
+
+
+class WhileExplaining:
+    """The real predictor, with something that happens once while it explains."""
+
+    def __init__(self, predictor: Predictor | None, happens: Callable[[], None]) -> None:
+        assert predictor is not None
+        self._predictor, self._happens = predictor, [happens]
+        self.predict = predictor.predict
+
+    def explain(self, asked: ReviewText) -> tuple[Prediction, Explanation]:
+        while self._happens:
+            self._happens.pop()()
+        return self._predictor.explain(asked)
+
+
+def test_a_worker_that_lost_its_lease_drops_its_explanation(make_bench: MakeBench, database: Database) -> None:
+    submit(database, "soft and warm")
+    bench = make_bench()
+    bench.reader.answer()
+    job_id = ask_why(database)
+
+    def presume_dead() -> None:
+        with database.begin() as session:
+            assert claims.release(session, claims.Claim(job_id, QueueName.INTERACTIVE, 1, ()))
+            assert claims.claim(session, queue=QueueName.INTERACTIVE, max_reviews=9, worker_id="w-2", lease_s=60)
+
+    bench.predictor = WhileExplaining(  # type: ignore[assignment]
+        bench.predictor, presume_dead
+    )
+    bench.reader.answer()
+    assert (look(database, job_id).state, look(database, job_id).worker_id) == (JobState.RUNNING, "w-2")
+    assert why(database) is None
+
+
+def test_an_explanation_is_claimed_alone(make_bench: MakeBench, database: Database) -> None:
+    submit(database, "first")
+    ask_why(database)
+    submit(database, "second")
+    with database.begin() as session:
+        batch = claims.claim(session, queue=QueueName.INTERACTIVE, max_reviews=9, worker_id="w-1", lease_s=60)
+        alone = claims.claim(session, queue=QueueName.INTERACTIVE, max_reviews=9, worker_id="w-1", lease_s=60)
+    assert [claim.kind for claim in batch] == [JobKind.PREDICT, JobKind.PREDICT]
+    assert [claim.kind for claim in alone] == [JobKind.EXPLAIN]
+
+
+def test_a_review_that_was_deleted_takes_its_explanation_along(make_bench: MakeBench, database: Database) -> None:
+    submit(database, "soft and warm")
+    bench = make_bench()
+    ask_why(database)
+    bench.reader.answer()
+    job_id = ask_why(database)
+    assert why(database) is not None
+    with database.begin() as session:
+        session.execute(delete(Review).where(Review.id == 1))
+    with database.read() as session:
+        assert session.scalars(select(ExplanationRow)).all() == []
+    bench.reader.answer()  # the job that asked again has nothing left to explain
     assert look(database, job_id).state is JobState.SUCCEEDED

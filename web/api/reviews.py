@@ -8,20 +8,19 @@ from apiflask import APIBlueprint
 from flask import request, url_for
 from sqlalchemy.exc import SQLAlchemyError
 
-from store import jobs
+from store import explanations, jobs
 from store import reviews as review_store
-from store.jobs import Idempotency, JobState, JobView
+from store.jobs import JobState, JobView
 from store.reviews import ReviewFilters
+from web.api.idempotency import idempotency
 from web.api.views import job_out
-from web.context import site
-from web.errors import FieldError, ProblemError
+from web.context import identity, site
+from web.errors import ProblemError
 from web.gate import needs
-from web.inputs import ReviewListIn, ReviewsIn
-from web.outputs import JobOut, ReviewList, ReviewOut, Submission
-from web.submission import submit
+from web.inputs import ExplainIn, ReviewListIn, ReviewsIn
+from web.outputs import ExplainedReviewOut, ExplanationOut, JobOut, ReviewList, ReviewOut, Submission
+from web.submission import ask_for_explanation, submit
 from web.waiting import preferred_wait_s, wait_for_end
-
-MAX_KEY_CHARS = 255
 
 log = structlog.get_logger()
 
@@ -54,7 +53,7 @@ _EXAMPLES = {
 @needs("reviews:write")
 def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, str]]:
     """Store the reviews and the job that reads them; with `Prefer: wait` answer with the predictions if they come."""
-    submitted = submit(json_data.to_new(), idempotency=_idempotency())
+    submitted = submit(json_data.to_new(), idempotency=idempotency(_body_sha256))
     headers = {"Location": url_for("api_jobs.show", job_id=submitted.job.id)}
     if submitted.replayed:
         headers["Idempotency-Replayed"] = "true"
@@ -65,6 +64,10 @@ def create(json_data: ReviewsIn) -> tuple[JobOut | Submission, int, dict[str, st
         log.warning("accepted_without_a_look", job_id=submitted.job.id, error=type(error).__name__)
         return job_out(submitted.job), HTTPStatus.ACCEPTED, headers
     return body, status, headers | applied
+
+
+def _body_sha256() -> str:
+    return hashlib.sha256(request.get_data()).hexdigest()
 
 
 def _outcome(job: JobView) -> tuple[JobOut | Submission, int, dict[str, str]]:
@@ -78,16 +81,6 @@ def _outcome(job: JobView) -> tuple[JobOut | Submission, int, dict[str, str]]:
         views = review_store.reviews_of_job(db, job.id)
     reviews = tuple(map(ReviewOut.model_validate, views))
     return Submission(job=job_out(waited.job), reviews=reviews), HTTPStatus.OK, applied
-
-
-def _idempotency() -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isprintable():
-        wrong = FieldError("Idempotency-Key", f"must have 1 to {MAX_KEY_CHARS} printable characters")
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{wrong.field} {wrong.message}.", [wrong])
-    return Idempotency(key, hashlib.sha256(request.get_data()).hexdigest())
 
 
 @blueprint.get("")
@@ -104,13 +97,41 @@ def index(query_data: ReviewListIn) -> ReviewList:
 
 
 @blueprint.get("/<row_id:review_id>")
-@blueprint.output(ReviewOut)
-@blueprint.doc(summary="Look at one review", security="token")
+@blueprint.input(ExplainIn, location="query")
+@blueprint.output(ExplainedReviewOut)
+@blueprint.doc(
+    summary="Look at one review",
+    description="With `explain=1` also the weight of each word for each head. Where they were not computed yet the "
+    "answer is 202 and the job that computes them; asking for it takes the scope `reviews:write`.",
+    security="token",
+    responses={202: "The explanation is being computed; `Location` names the job"},
+)
 @needs("reviews:read")
-def show(review_id: int) -> ReviewOut:
-    """Show one review with its newest prediction."""
+def show(review_id: int, query_data: ExplainIn) -> tuple[ExplainedReviewOut | JobOut, int, dict[str, str]]:
+    """Show one review with its newest prediction, and on request why the model says so."""
     with site().database.read() as db:
         review = review_store.get_review(db, review_id)
+        explanation = explanations.of_review(db, review_id) if query_data.explain else None
     if review is None:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"There is no review {review_id}.")
-    return ReviewOut.model_validate(review)
+        raise _no_review(review_id)
+    if query_data.explain and explanation is None:
+        return _being_explained(review_id)
+    shown = ExplainedReviewOut.model_validate(review)
+    why = None if explanation is None else ExplanationOut.model_validate(explanation)
+    return shown.model_copy(update={"explanation": why}), HTTPStatus.OK, {}
+
+
+def _being_explained(review_id: int) -> tuple[JobOut, int, dict[str, str]]:
+    if "reviews:write" not in identity().scopes:
+        raise ProblemError(
+            HTTPStatus.FORBIDDEN,
+            "This review is not explained yet, and asking for its explanation needs the scope reviews:write.",
+        )
+    job = ask_for_explanation(review_id)
+    if job is None:  # deleted a moment ago
+        raise _no_review(review_id)
+    return job_out(job), HTTPStatus.ACCEPTED, {"Location": url_for("api_jobs.show", job_id=job.id)}
+
+
+def _no_review(review_id: int) -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, f"There is no review {review_id}.")

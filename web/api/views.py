@@ -64,4 +64,8 @@ def _links(job: JobView) -> dict[str, str]:
     }
     if job.kind is JobKind.PREDICT:
         links["reviews"] = url_for("api_jobs.results", job_id=job.id)
+    if isinstance(dataset_id := job.params.get("dataset_id"), int):
+        links["dataset"] = url_for("api_datasets.show", dataset_id=dataset_id)
+    if job.kind is JobKind.EXPLAIN:
+        links["review"] = url_for("api_reviews.show", review_id=job.params["review_id"], explain=1)
     return links

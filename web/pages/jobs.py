@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
@@ -18,12 +18,15 @@ from web.errors import ProblemError
 from web.formats import wants_fragment
 from web.gate import READING, needs
 from web.inputs import JobListIn, PageIn
+from web.pages.curves import drawn_curves
 from web.pages.progress import progress_of
 from web.pages.query import STALE_CURSOR, query
 from web.pages.readings import reading_of
 
 POLL_BUSY_S = 2
 POLL_IDLE_S = 15
+LOG_PIECES = 50
+LOG_LINES = 40
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/jobs")
 
@@ -67,12 +70,15 @@ def show(job_id: str) -> ResponseReturnValue:
         if job is None:
             abort(HTTPStatus.NOT_FOUND)
         progress, events = progress_of(db, job), jobs.events(db, job_id)
+        log, curves = jobs.whole_log(db, job_id, last=LOG_PIECES), drawn_curves(db, job)
         reviews = _reviews(db, job, asked)
     page = render_template(
         "jobs/_job.html" if wants_fragment() else "jobs/job.html",
         progress=progress,
         job=job,
         events=events,
+        log="".join(log.splitlines(keepends=True)[-LOG_LINES:]),
+        curves=curves,
         reviews=reviews,
         readings=[reading_of(review) for review in reviews.items],
         asked=asked,
@@ -91,6 +97,25 @@ def _reviews(db: Session, job: JobView, asked: PageIn) -> Page[ReviewView]:
 def cancel(job_id: str) -> ResponseReturnValue:
     """Cancel a job and show it (303)."""
     return _change(job_id, jobs.cancel)[1]
+
+
+@blueprint.post("/<job_id:job_id>/stop")
+@needs("train", "jobs")
+def stop(job_id: str) -> ResponseReturnValue:
+    """Ask a training to end early and keep its best, and show it (303)."""
+    return _change(job_id, jobs.stop)[1]
+
+
+@blueprint.get("/<job_id:job_id>/log")
+@needs("train", "jobs")
+def download_log(job_id: str) -> ResponseReturnValue:
+    """Hand over what a job's process printed, whole."""
+    with site().database.read() as db:
+        if jobs.get(db, job_id) is None:
+            abort(HTTPStatus.NOT_FOUND)
+        text = jobs.whole_log(db, job_id)
+    named = {"Content-Disposition": f"attachment; filename=job-{job_id}.log"}
+    return Response(text, mimetype="text/plain", headers=named)
 
 
 @blueprint.post("/<job_id:job_id>/retry")
