@@ -19,7 +19,7 @@ from web.context import Site
 from web.converters import JobIdConverter, RowIdConverter
 from web.formats import register_formats
 from web.limits import by_address, by_token, make_limiter
-from web.pages import datasets, docs, fleet, jobs, login, read, reviews, train
+from web.pages import datasets, docs, fleet, jobs, login, models, read, reviews, train
 from web.request import MAX_BODY_BYTES, MAX_FORM_PARTS, StrictRequest
 from web.waiting_room import WaitingRoom
 from worker.queue import Doorbell
@@ -95,7 +95,7 @@ def _register_views(app: APIFlask, settings: Settings) -> None:
         csrf.exempt(api)  # no cookie is looked at there
         per_token(api)
         app.register_blueprint(api)
-    for pages in (login, read, reviews, jobs, datasets, train, fleet, docs, health, metrics):
+    for pages in (login, read, reviews, jobs, datasets, train, models, fleet, docs, health, metrics):
         app.register_blueprint(pages.blueprint)
     sign_in = app.view_functions["login.sign_in"]
     limited = limiter.limit(f"{settings.login_rate_per_minute} per minute", key_func=by_address)(sign_in)

@@ -20,7 +20,7 @@ _NAV = (
     ("jobs.index", "Jobs"),
     ("datasets.index", "Data sets"),
     ("train.show", "Train"),
-    ("fleet.models_page", "Models"),
+    ("models.index", "Models"),
     ("fleet.workers_page", "Workers"),
 )
 

@@ -43,6 +43,10 @@ def take(browser: Browser, url: str, folder: Path, *, scheme: Scheme, width: int
     for path in ("jobs", "reviews", "models", "workers"):
         page.goto(f"/{path}")
         picture(path)
+    page.goto("/models")
+    page.locator("h2 a").first.click()
+    page.locator(".plot").first.wait_for()
+    picture("model", whole=True)
     page.goto("/jobs")
     page.locator("tbody a").first.click()
     page.locator(".timeline").wait_for()

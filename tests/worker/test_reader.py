@@ -383,8 +383,8 @@ def test_a_text_that_was_replaced_meanwhile_does_not_pass_for_explained(
     bench = make_bench()
     bench.reader.answer()
     job_id = ask_why(database)
-    bench.reader.slot.predictor = WhileExplaining(  # type: ignore[assignment]  # same methods, real answers
-        bench.reader.slot.predictor, lambda: hand_in("another text")
+    bench.predictor = WhileExplaining(  # type: ignore[assignment]  # same methods, real answers
+        bench.predictor, lambda: hand_in("another text")
     )
     bench.reader.answer()
     assert look(database, job_id).state is JobState.SUCCEEDED
@@ -419,8 +419,8 @@ def test_a_worker_that_lost_its_lease_drops_its_explanation(make_bench: MakeBenc
             assert claims.release(session, claims.Claim(job_id, QueueName.INTERACTIVE, 1, ()))
             assert claims.claim(session, queue=QueueName.INTERACTIVE, max_reviews=9, worker_id="w-2", lease_s=60)
 
-    bench.reader.slot.predictor = WhileExplaining(  # type: ignore[assignment]
-        bench.reader.slot.predictor, presume_dead
+    bench.predictor = WhileExplaining(  # type: ignore[assignment]
+        bench.predictor, presume_dead
     )
     bench.reader.answer()
     assert (look(database, job_id).state, look(database, job_id).worker_id) == (JobState.RUNNING, "w-2")

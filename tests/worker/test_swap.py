@@ -23,7 +23,7 @@ from store.settings import Settings
 from tests.worker.conftest import VERSION, Bench, install
 from tests.worker.test_reader import Between, submit
 from tests.worker.test_slot import damage
-from worker import heartbeat as heartbeat_module
+from worker import presence
 from worker import slot as slot_module
 from worker.heartbeat import Heartbeat
 from worker.slot import ModelSlot
@@ -243,7 +243,7 @@ def test_the_old_model_leaves_memory_after_the_swap(bench: Bench, database: Data
 def test_an_idle_worker_takes_the_new_version_and_reports_it(
     bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat_module, "HEARTBEAT_S", 0.05)
+    monkeypatch.setattr(presence, "HEARTBEAT_S", 0.05)
     heartbeat = Heartbeat(database, "w-1", bench.reader.slot, bench.reader)
     heartbeat.start()
 
