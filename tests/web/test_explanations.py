@@ -87,6 +87,9 @@ def test_a_person_asks_with_a_plain_link_and_waits_for_the_words(
     assert '<meta http-equiv="refresh"' in waiting
     assert 'hx-get="/reviews/1/explanation"' in waiting
     staff.read_everything()
+    job_page = browser.get("/jobs?kind=explain").text
+    job_id = job_page.partition('href="/jobs/')[2].partition('"')[0]
+    assert 'href="/reviews/1/explanation"' in browser.get(f"/jobs/{job_id}").text
     page = browser.get("/reviews/1/explanation").text
     assert 'hx-get="/reviews/1/explanation"' not in page  # a final state is asked for no more
     assert '<mark class="raises is-strong" title="+1.25 stars">Love</mark>' in page
