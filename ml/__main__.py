@@ -1,4 +1,4 @@
-"""The model's command line: `python -m ml train | evaluate | predict | starter`, without queue, site or database."""
+"""The model's command line, `python -m ml train | evaluate | …`, without queue, site or database."""
 
 import json
 import logging
@@ -153,6 +153,39 @@ def predict(  # noqa: PLR0917 - the parameters are the command's options
         "model": asdict(predictor.description),
         "predictions": [asdict(one) for one in predictions],
     }
+    _answer(answer, as_json=as_json, lines=lines)
+
+
+@app.command()
+def explain(
+    text: Annotated[str, typer.Option("--text", help="One review.")],
+    title: Annotated[str | None, typer.Option("--title", help="Its title.")] = None,
+    model: Model = "starter",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Read one review and say how much each word moved the stars and the age."""
+    from ml import inference  # noqa: PLC0415
+
+    if not text.strip():
+        raise DataError("--text is empty")
+    review = inference.ReviewText(title, text)
+    with _version_folder(model) as folder:
+        predictor = inference.Predictor.load(folder, threads=threads)
+    prediction, said = predictor.explain(review)
+    answer = {
+        "model": asdict(predictor.description),
+        "prediction": asdict(prediction),
+        "explanation": asdict(said),
+    }
+    parts = {"title": title or "", "text": text}
+    rows = [
+        (said.baseline.stars, said.baseline.years, "without words"),
+        *((word.stars, word.years, parts[word.part][word.start : word.end]) for word in said.words),
+        (said.unexplained.stars, said.unexplained.years, "unexplained"),
+        (prediction.expected_stars, prediction.age, "in all"),
+    ]
+    lines = [f"{stars:+7.2f} stars {years:+7.2f} years  {name}" for stars, years, name in rows]
     _answer(answer, as_json=as_json, lines=lines)
 
 

@@ -49,6 +49,16 @@ def test_a_model_is_trained_on_a_csv_and_read_back(csv: Path, tmp_path: Path) ->
     assert len(said["predictions"][0]["rating_probabilities"]) == 5
 
 
+def test_one_review_is_explained_word_by_word() -> None:
+    text = "Soft, but it runs large."
+    told = answer("explain", "--text", text, "--title", "Hm")
+    words, prediction = told["explanation"]["words"], told["prediction"]
+    assert "large" in [text[word["start"] : word["end"]] for word in words if word["part"] == "text"]
+    parts = [told["explanation"]["baseline"], *words, told["explanation"]["unexplained"]]
+    assert sum(part["stars"] for part in parts) == pytest.approx(prediction["expected_stars"])
+    assert sum(part["years"] for part in parts) == pytest.approx(prediction["age"])
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
