@@ -71,7 +71,7 @@ class ReviewOut(Out):
 class ExplainedReviewOut(ReviewOut):
     """A review; with `explain=1` also which words moved its newest prediction."""
 
-    explanation: Annotated[ExplanationOut | None, Field(description="Null unless asked for with `explain=1`.")] = None
+    explanation: Annotated[ExplanationOut | None, Field(description="With `explain=1` only.")] = None
 
 
 class JobErrorOut(Out):

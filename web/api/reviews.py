@@ -107,18 +107,19 @@ def index(query_data: ReviewListIn) -> ReviewList:
     responses={202: "The explanation is being computed; `Location` names the job"},
 )
 @needs("reviews:read")
-def show(review_id: int, query_data: ExplainIn) -> tuple[ExplainedReviewOut | JobOut, int, dict[str, str]]:
+def show(review_id: int, query_data: ExplainIn) -> tuple[ReviewOut | JobOut, int, dict[str, str]]:
     """Show one review with its newest prediction, and on request why the model says so."""
     with site().database.read() as db:
         review = review_store.get_review(db, review_id)
         explanation = explanations.of_review(db, review_id) if query_data.explain else None
     if review is None:
         raise _no_review(review_id)
-    if query_data.explain and explanation is None:
+    if not query_data.explain:
+        return ReviewOut.model_validate(review), HTTPStatus.OK, {}
+    if explanation is None:
         return _being_explained(review_id)
     shown = ExplainedReviewOut.model_validate(review)
-    why = None if explanation is None else ExplanationOut.model_validate(explanation)
-    return shown.model_copy(update={"explanation": why}), HTTPStatus.OK, {}
+    return shown.model_copy(update={"explanation": ExplanationOut.model_validate(explanation)}), HTTPStatus.OK, {}
 
 
 def _being_explained(review_id: int) -> tuple[JobOut, int, dict[str, str]]:
