@@ -476,10 +476,11 @@ def _lapse(job: Job) -> list[dict[str, str]]:
 
 
 def _at_the_same_place(job: Job) -> list[dict[str, str]]:
-    """Earlier lapses that count: a long job goes on where it was, and one that came further since is not to blame."""
+    """Earlier lapses that count: a long job goes on where it was, and one that came further is not to blame."""
     if job.kind in {JobKind.PREDICT, JobKind.EXPLAIN}:
         return job.lapses_alone
-    return [lapse for lapse in job.lapses_alone if lapse.get("done") == str(job.done)]
+    furthest = max((int(lapse.get("done", 0)) for lapse in job.lapses_alone), default=-1)
+    return job.lapses_alone if job.done <= furthest else []
 
 
 def _unheard_of(session: Session, lapses: list[dict[str, str]]) -> list[dict[str, str]]:

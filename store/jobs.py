@@ -401,18 +401,23 @@ def cancel(session: Session, job_id: str, *, by: str) -> JobView | None:
 
 
 def stop(session: Session, job_id: str, *, by: str) -> JobView | None:
-    """Ask a running job to end early and keep what it has; None when there is none that runs."""
+    """Ask a running training to end early and keep what it has; None when there is none that runs."""
     at = now(session)
     asked = (
         update(Job)
-        .where(Job.id == job_id, Job.state == JobState.RUNNING, Job.stop_requested_at.is_(None))
+        .where(
+            Job.id == job_id,
+            Job.kind == JobKind.TRAIN,
+            Job.state == JobState.RUNNING,
+            Job.stop_requested_at.is_(None),
+        )
         .values(stop_requested_at=at)
         .returning(Job.id)
     )
     if session.scalar(asked) is not None:
         record(session, [job_id], "stop_requested", {"by": by}, at=at)
     standing = get(session, job_id)
-    return standing if standing is not None and standing.state is JobState.RUNNING else None
+    return standing if standing is not None and standing.can_stop else None
 
 
 def add_log(session: Session, job_id: str, text: str) -> None:

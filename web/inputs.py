@@ -126,7 +126,7 @@ def _one_line(value: str) -> str:
 
 
 ColumnName = Literal["text", "title", "rating", "age", "department", "class_name", "product_id"]
-Columns = dict[ColumnName, Annotated[str, StringConstraints(min_length=1, max_length=MAX_LABEL_CHARS)]]
+Columns = dict[ColumnName, Label]
 
 
 class DatasetIn(Strict):

@@ -24,6 +24,8 @@ def submit_training(params: TrainParams, *, idempotency: Idempotency | None = No
     Raises:
         ProblemError: 422 when there is no such data set, or it is not ready.
     """
+    # What is left out is settled now: a default that changes must not change a training that waits or was interrupted.
+    choices = {"backbone": site().settings.backbone} | params.choices()
     with site().database.begin() as db:
         dataset = datasets.get(db, params.dataset_id)
         if dataset is None or dataset.state != "ready":
@@ -34,7 +36,7 @@ def submit_training(params: TrainParams, *, idempotency: Idempotency | None = No
             db,
             kind=JobKind.TRAIN,
             queue=QueueName.TRAIN,
-            params={"dataset_id": params.dataset_id, **params.choices()},
+            params={"dataset_id": params.dataset_id, **choices},
             total=1,  # its worker counts the steps once it has read the data
             actor=identity().actor,
             queue_limit=site().settings.queue_limit,

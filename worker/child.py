@@ -1,10 +1,13 @@
 """The process of one long job: `python -m worker.child JOB_ID FENCE`. It ends the job itself; its parent watches."""
 
+import os
 import shutil
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from threading import Event
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -30,7 +33,12 @@ log = structlog.get_logger()
 
 
 def main(job_id: str, fence: int) -> int:
-    """Run one claimed job to its end. The exit status is 0 unless the process itself broke."""
+    """Run one claimed job to its end.
+
+    Returns:
+        0; or 75 when it could not begin, for a reason that is not the job's.
+    """
+    draining = drain_on_sigterm()
     settings = load()
     configure_logs(settings)
     database = open_database(settings)
@@ -39,12 +47,33 @@ def main(job_id: str, fence: int) -> int:
             job = jobs.get(session, job_id)
         if job is None:
             return 0
-        work = Work(settings, database, job, Claim(job.id, QueueName(job.queue), fence, ()))
-        work.drain_on_sigterm()
+        claimed = Claim(job.id, QueueName(job.queue), fence, (), job.kind)
+        work = Work(settings, database, job, claimed, draining=draining)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("job_not_begun", job_id=job_id, reason=summary(error))
+        return os.EX_TEMPFAIL
+    try:
         run(work, _handle)
     finally:
         database.dispose()
     return 0
+
+
+def drain_on_sigterm() -> Event:
+    """From now on a SIGTERM sets the event that is returned: save what is needed to go on elsewhere.
+
+    One that comes after the parent died ends this process at once: checkpoints are whole or not there, and the job's
+    next attempt may have begun.
+    """
+    draining, parent = Event(), os.getppid()
+
+    def on_sigterm(*_: object) -> None:
+        if os.getppid() != parent:
+            os._exit(1)
+        draining.set()
+
+    signal.signal(signal.SIGTERM, on_sigterm)
+    return draining
 
 
 def _handle(work: Work) -> Outcome:
@@ -64,7 +93,6 @@ def run(work: Work, handler: Callable[[Work], Outcome]) -> None:
     except DrainedError:
         _leave(database, lambda session: claims.release(session, claimed))
         log.info("job_drained", job_id=claimed.job_id)
-        return
     except InputError as error:
         said = JobError(kind="input", message=str(error), hint=error.hint)
         _leave(database, lambda session: claims.fail(session, claimed, said))
@@ -72,11 +100,22 @@ def run(work: Work, handler: Callable[[Work], Outcome]) -> None:
     except Exception as error:
         if isinstance(error, TransientError) or (isinstance(error, SQLAlchemyError) and outage_of(error)):
             _try_later(work, error)
-            return
-        log.exception("job_failed", job_id=claimed.job_id)
-        said = _defect(error)
-        _leave(database, lambda session: claims.fail(session, claimed, said))
-    shutil.rmtree(work.scratch, ignore_errors=True)
+        else:
+            log.exception("job_failed", job_id=claimed.job_id)
+            said = _defect(error)
+            _leave(database, lambda session: claims.fail(session, claimed, said))
+    _tidy(work)
+
+
+def _tidy(work: Work) -> None:
+    """Remove the job's files once it has ended; a claim that was lost leaves them to the next attempt."""
+    try:
+        with work.database.read() as session:
+            job = jobs.get(session, work.claimed.job_id)
+    except SQLAlchemyError:
+        return  # the worker removes what ended jobs left behind when it starts
+    if job is None or job.state.is_final:
+        shutil.rmtree(work.scratch, ignore_errors=True)
 
 
 def _finish(work: Work, outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """Imports: an uploaded file becomes the immutable Parquet file of a data set's version."""
 
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 from sqlalchemy import event
@@ -20,8 +21,7 @@ UPLOAD_AGAIN = "Mend the file, or say which column is which, and upload it again
 def run(work: Work) -> Outcome:
     """Judge the rows of an upload and keep the good ones.
 
-    Harmless when repeated: a version that is ready stays as it is, and the upload goes only once its version is ready
-    or it turned out that it can never be.
+    Harmless when repeated: a version that is ready stays as it is, and the upload goes only once its version is ready.
 
     Raises:
         InputError: the file as a whole cannot be used.
@@ -33,13 +33,14 @@ def run(work: Work) -> Outcome:
         return Outcome({"dataset_id": dataset.id})
     upload = str(dataset.artifact)
     try:
-        imported = _import(work, upload)
-        stored = _store(work, dataset.id, imported)
-    except DataError as error:
-        artifacts.remove_file(work.settings, upload)
-        raise InputError(f"{error}.", UPLOAD_AGAIN) from error
+        source = artifacts.local_file(work.settings, upload, scratch=work.scratch)
     except FileNotFoundError:
         raise InputError("The uploaded file is not there any more.", "Upload it again.") from None
+    try:
+        imported = _import(work, source)
+        stored = _store(work, dataset.id, imported)
+    except DataError as error:
+        raise InputError(f"{error}.", UPLOAD_AGAIN) from error
     except OSError as error:
         raise TransientError(f"a file cannot be read or written: {error.strerror or error}") from error
     result = {"dataset_id": dataset.id, "n_rows": stored.n_rows, "n_rejected": stored.n_rejected}
@@ -54,9 +55,9 @@ def _dataset(work: Work) -> DatasetView:
     return dataset
 
 
-def _import(work: Work, upload: str) -> Imported:
+def _import(work: Work, source: Path) -> Imported:
     return import_file(
-        artifacts.local_file(work.settings, upload, scratch=work.scratch),
+        source,
         target=work.scratch / "kept.parquet",
         rejects=work.scratch / "rejects.csv",
         mapping=work.job.params["mapping"],

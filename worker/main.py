@@ -12,15 +12,16 @@ from typing import Any
 import structlog
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
+from sqlalchemy.exc import SQLAlchemyError
 
 from store.database import open_database
 from store.jobs import QueueName
 from store.logs import configure_logs
 from store.settings import Settings
 from worker.app import TASK_READ, make_worker_app
-from worker.errors import BrokenModelError
+from worker.errors import BrokenModelError, summary
 from worker.process import PREDICT_QUEUES, DrainFlag, ReadingProcess, start_reading_process
-from worker.steward import Steward
+from worker.steward import Steward, remove_leftovers
 
 START_AGAIN_AFTER_S = 1.0
 WORK_QUEUES = (QueueName.DATA, QueueName.TRAIN)
@@ -64,6 +65,10 @@ def run_work(settings: Settings) -> int:
             steward.answer()
 
     def begin(**_: Any) -> None:
+        try:
+            remove_leftovers(settings, database)
+        except SQLAlchemyError as error:
+            log.warning("leftovers_not_removed", reason=summary(error))
         for steward in stewards:
             steward.presence.start()
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock, Thread
@@ -30,6 +31,8 @@ LOG_EVERY_S = 2.0
 MAX_LOG_CHARS = 1_000_000  # of one attempt; the rest is left out, and the log says so
 CANCEL_GRACE_S = 6.0  # in which the job may tidy up; then its process is killed
 CRASH_BACK_OFF_S = 2.0
+NOT_BEGUN_BACK_OFF_S = 5.0
+PIECE_BYTES = 8_192
 
 
 class Steward:
@@ -140,8 +143,9 @@ class _Watch:
         self._settle(process.returncode)
 
     def _listen(self, output: IO[bytes]) -> None:
-        for line in output:
-            text = line.decode("utf-8", "replace")
+        decode = getincrementaldecoder("utf-8")("replace").decode
+        while piece := os.read(output.fileno(), PIECE_BYTES):
+            text = decode(piece)
             with self._guard:
                 if self._n_printed < MAX_LOG_CHARS <= self._n_printed + len(text):
                     self._printed.append("… the rest is left out: the log is full.\n")
@@ -178,8 +182,12 @@ class _Watch:
     def _settle(self, status: int) -> None:
         """See that the job is no longer running under this claim, which its own process should have seen to."""
         reason = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        is_innocent = status == os.EX_TEMPFAIL or (self._is_draining() and status == -signal.SIGTERM)
         try:
             with self._database.begin() as session:
+                if is_innocent:
+                    claims.release(session, self._claimed, run_after_s=NOT_BEGUN_BACK_OFF_S)
+                    return
                 state = claims.crashed(session, self._claimed, reason=reason, back_off_s=CRASH_BACK_OFF_S)
         except SQLAlchemyError as error:
             self._log.warning("crash_not_recorded", reason=summary(error))  # the lease lapses
@@ -193,5 +201,15 @@ class _Watch:
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):  # nothing is left of it
         return
+
+
+def remove_leftovers(settings: Settings, database: Database) -> None:
+    """Remove the files of jobs that ended while no process of theirs ran."""
+    folder = scratch_folder(settings, "")
+    for left in sorted(folder.iterdir()) if folder.is_dir() else []:
+        with database.read() as session:
+            job = jobs.get(session, left.name)
+        if job is None or job.state.is_final:
+            shutil.rmtree(left, ignore_errors=True)

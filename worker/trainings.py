@@ -1,10 +1,12 @@
 """Trainings: a data set becomes a candidate model version, judged beside its baselines."""
 
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version as installed
+from math import isfinite
 from time import monotonic
 from typing import Any
 
@@ -15,7 +17,7 @@ from ml import artifact as model_files
 from ml import candidate, data
 from ml.artifact import Manifest
 from ml.candidate import Surroundings
-from ml.errors import BackboneUnavailableError, DataError, PausedError, PlanError
+from ml.errors import BackboneUnavailableError, CheckpointError, DataError, PausedError, PlanError
 from ml.hardware import choose_device
 from ml.plan import BackboneName, ClassWeighting, Method, TrainingPlan, Weighting, plan_of
 from ml.team import Team
@@ -62,6 +64,9 @@ def run(work: Work) -> Outcome:
         raise InputError(f"{error}.", "Choose another backbone, or install this one where the worker runs.") from error
     except PausedError:
         raise DrainedError from None
+    except CheckpointError as error:  # of a release or a default encoder that is gone: nothing here can use them
+        shutil.rmtree(work.scratch / "checkpoints", ignore_errors=True)
+        raise TransientError(f"the checkpoints are of no use any more: {error}") from error
     except OSError as error:
         raise TransientError(f"a file cannot be read or written: {error.strerror or error}") from error
 
@@ -157,7 +162,13 @@ class Diary:
         )
 
     def phase(self, phase: str) -> None:
-        """Say what begins."""
+        """Say what begins.
+
+        Raises:
+            DrainedError: the worker stops; the last checkpoint holds what was learnt.
+        """
+        if self._work.is_draining:
+            raise DrainedError
         self._phase = phase
         self._work.progress(self._done, self._total, phase)
 
@@ -165,6 +176,8 @@ class Diary:
         self._work.write(lambda session: trainings.forget_after(session, self._work.job.id, step))
 
     def _on_step(self, report: StepReport) -> None:
+        if not isfinite(report.total):
+            raise InputError(f"The losses diverged at step {report.step}.", "Lower the learning rates.")
         said = asdict(report)
         self._done, self._total = report.step, said.pop("n_steps")
         self._steps.append(NewStep(**said))

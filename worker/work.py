@@ -1,6 +1,5 @@
 """What the code of a long job may use, inside the process that runs it."""
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,20 +35,18 @@ class Outcome:
 class Work:
     """One attempt at a long job: what it is about, and how it talks to the database while its claim stands."""
 
-    def __init__(self, settings: Settings, database: Database, job: JobView, claimed: Claim) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, job: JobView, claimed: Claim, *, draining: Event | None = None
+    ) -> None:
         self.settings = settings
         self.database = database
         self.job = job
         self.claimed = claimed
         self.scratch = scratch_folder(settings, job.id)
         self.scratch.mkdir(parents=True, exist_ok=True)
-        self._draining = Event()
+        self._draining = draining or Event()
         self._stop = False
         self._told_at = float("-inf")
-
-    def drain_on_sigterm(self) -> None:
-        """From now on a SIGTERM means: save what is needed to go on elsewhere, and raise `DrainedError`."""
-        signal.signal(signal.SIGTERM, lambda *_: self._draining.set())
 
     @property
     def is_draining(self) -> bool:

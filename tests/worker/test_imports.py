@@ -96,12 +96,17 @@ def test_a_file_that_cannot_be_used_fails_with_what_to_do(settings: Settings, da
     assert ended.error.kind == "input"
     assert "no column holds the texts" in ended.error.message
     assert "upload it again" in (ended.error.hint or "")
-    assert uploads(settings) == []
+    with database.begin() as session:  # a retry says the same: the file is still there
+        jobs.retry(session, job.id, by="ann")
+    child.run(start(settings, database), imports.run)
+    assert look(database, job)[0].error == ended.error
 
 
 def test_a_retry_after_the_upload_is_gone_says_so(settings: Settings, database: Database) -> None:
     job = upload(settings, database, "Rating\n5\n")
     child.run(start(settings, database), imports.run)
+    for file in uploads(settings):
+        file.unlink()
     with database.begin() as session:
         jobs.retry(session, job.id, by="ann")
     child.run(start(settings, database), imports.run)

@@ -26,7 +26,7 @@ from store.jobs import JobKind
 from worker import child
 from tests.worker import long_job
 
-child.HANDLERS[JobKind.IMPORT] = "tests.worker.long_job"
+child.HANDLERS[JobKind.IMPORT] = child.HANDLERS[JobKind.TRAIN] = "tests.worker.long_job"
 sys.exit(child.main(sys.argv[1], int(sys.argv[2])))
 """
 
@@ -39,11 +39,11 @@ def _children_find_this_installation(settings: Settings, monkeypatch: pytest.Mon
     monkeypatch.setenv("HEMLINE_DATABASE_URL", settings.database)
 
 
-def ask(database: Database, does: str, *, total: int = 3) -> JobView:
+def ask(database: Database, does: str, *, total: int = 3, kind: JobKind = JobKind.IMPORT) -> JobView:
     with database.begin() as session:
         return jobs.submit_job(
             session,
-            kind=JobKind.IMPORT,
+            kind=kind,
             queue=QueueName.DATA,
             params={"does": does},
             total=total,
@@ -145,7 +145,7 @@ def test_a_cancelled_job_ends_soon_even_when_it_does_not_listen(database: Databa
 
 
 def test_a_stopped_job_keeps_what_it_has(database: Database, steward: Steward) -> None:
-    job = ask(database, "listen")
+    job = ask(database, "listen", kind=JobKind.TRAIN)
     thread = Thread(target=steward.answer)
     thread.start()
     until(lambda: look(database, job).phase == "working")
@@ -197,6 +197,7 @@ def test_a_stale_attempt_writes_nothing(database: Database, steward: Steward) ->
         newer = claims.claim_work(session, queue=QueueName.DATA, worker_id="w-2", lease_s=60)
     assert newer is not None
     thread.join(30)
+    assert scratch_folder(steward._settings, job.id).exists()  # the second goes on from what lies there
     with database.begin() as session:
         assert not claims.finish(session, stale, {})
         assert not claims.advance(session, stale, done=1, total=1, phase=None)
