@@ -102,7 +102,10 @@ def test_an_interrupt_of_make_alone_reaches_its_recipe(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(f"up:\n\t@exec {sys.executable} watch.py\n")
     outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # there when make runs the tests
     environment = {name: value for name, value in os.environ.items() if name not in outer} | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(["make", "up"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as make:
+    # Tests that run in the background have SIGINT ignored, and their children would inherit that.
+    heeding = "import os, signal; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execvp('make', ['make', 'up'])"
+    command = [sys.executable, "-c", heeding]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as make:
         assert make.stdout is not None
         assert make.stdout.readline() == "up\n"
         time.sleep(0.3)
