@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 from transformers import DistilBertConfig
 
-from ml import backbones, candidate, training
+from ml import artifact, backbones, candidate, training
 from ml.backbones import Backbone
 from ml.data import ReviewTable
-from ml.inference import Predictor
+from ml.inference import Predictor, load_network
 from ml.network import DistilBertForReviews
 from ml.plan import BackboneName, TrainingPlan
 from ml.text import ReviewText
@@ -83,3 +84,9 @@ def version_folder(small_model: DistilBertForReviews, small_backbone: Backbone, 
         candidate.write_network(small_model, small_backbone.tokenizer_json, staging)
         artifact.seal(staging, artifact.Manifest(version="small", created="2026-01-01", backbone="tiny"))
     return folder
+
+
+def in_float32(folder: Path) -> Predictor:
+    """A version as it was judged. `Predictor.load` takes bfloat16 where the processor has it, which rounds otherwise."""
+    tokenizer = Tokenizer.from_file(str(folder / artifact.TOKENIZER))
+    return Predictor(load_network(folder), tokenizer, version="")

@@ -3,17 +3,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from ml import artifact, baselines, candidate
 from ml.backbones import Backbone
 from ml.candidate import FEWEST_ROWS
 from ml.data import ReviewTable
 from ml.errors import DataError
-from ml.inference import Predictor, load_network, readings
+from ml.inference import readings
 from ml.plan import BackboneName, Method, TrainingPlan
 from ml.trainer import Watch
-from tests.ml.conftest import made_up_reviews
+from tests.ml.conftest import in_float32, made_up_reviews
 
 PLAN = TrainingPlan(backbone=BackboneName.TINY, batch_size=16, epochs=3, encoder_lr=5e-3, head_lr=5e-3)
 
@@ -35,9 +34,7 @@ def test_what_is_written_answers_as_what_was_judged(method: Method, tmp_path: Pa
     assert manifest.training["method"] == str(method)
     assert sum(manifest.data[f"n_{part}"] for part in ("train", "validation", "calibration", "test")) == len(table)
     test = table.take(candidate.split(table)[candidate.Part.TEST])
-    # In float32, as it was judged: a processor with bfloat16 serves in that, which moves ages by hundredths of a year.
-    tokenizer = Tokenizer.from_file(str(tmp_path / "version" / artifact.TOKENIZER))
-    predictor = Predictor(load_network(tmp_path / "version"), tokenizer, version=manifest.version)
+    predictor = in_float32(tmp_path / "version")
     again = candidate.evaluation.evaluate(
         test, readings(predictor.predict(test.reviews)), baselines.load(tmp_path / "version")
     )

@@ -5,8 +5,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, pipeline
 
 from ml import export
-from ml.inference import Predictor
-from tests.ml.conftest import made_up_reviews
+from tests.ml.conftest import in_float32, made_up_reviews
 
 
 def test_the_stars_only_export_gives_the_same_probabilities_through_plain_transformers(
@@ -17,7 +16,7 @@ def test_the_stars_only_export_gives_the_same_probabilities_through_plain_transf
     reviews = made_up_reviews(9).reviews
     classify = pipeline("text-classification", model=folder, tokenizer=folder, top_k=None, device=-1)
     inputs = [{"text": one.title, "text_pair": one.text} if one.title else {"text": one.text} for one in reviews]
-    ours = Predictor.load(version_folder, device="cpu").predict(reviews)
+    ours = in_float32(version_folder).predict(reviews)
     for answers, prediction in zip(classify(inputs), ours, strict=True):
         by_stars = {int(answer["label"].split()[0]): answer["score"] for answer in answers}
         said = [by_stars[stars] for stars in range(1, 6)]
