@@ -87,6 +87,6 @@ def version_folder(small_model: DistilBertForReviews, small_backbone: Backbone, 
 
 
 def in_float32(folder: Path) -> Predictor:
-    """A version as it was judged. `Predictor.load` takes bfloat16 where the processor has it, which rounds otherwise."""
+    """A version as it was judged; `Predictor.load` takes bfloat16 where the processor has it, which rounds more."""
     tokenizer = Tokenizer.from_file(str(folder / artifact.TOKENIZER))
     return Predictor(load_network(folder), tokenizer, version="")
