@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
 from transformers import DistilBertConfig
 
@@ -34,6 +35,7 @@ def small_backbone(tokenizer_json: str) -> Backbone:
 def small_model(small_backbone: Backbone) -> DistilBertForReviews:
     """An untrained network whose wide term has something to say."""
     config = training.config_of(small_backbone, TrainingPlan(), age_mean=43.0, age_scale=12.0)
+    torch.manual_seed(0)  # of poolings and heads: figures of a test must not hang on what ran before it
     model = DistilBertForReviews(config)
     model.distilbert.load_state_dict(small_backbone.weights)
     weight = np.random.default_rng(0).normal(size=model.wide_age.weight.shape).astype(np.float16)
