@@ -102,9 +102,11 @@ def train(  # noqa: PLR0917 - the parameters are the command's options
     table, data_sha256 = data.read_table(csv), artifact.sha256(csv)
     if not members.is_first:
         candidate.assist(table, plan, data_sha256=data_sha256, around=around)
+        team.leave(members)  # a process that ends while its exchange still runs is aborted
         return
     watch = Watch(on_step=_show_step, on_evaluation=_show_evaluation)
     made = candidate.make(table, plan, data_sha256=data_sha256, watch=watch, surroundings=around)
+    team.leave(members)
     manifest = candidate.write(made, output)
     answer = {"model_version": manifest.version, "folder": str(output), "evaluation": made.record}
     _answer(answer, as_json=as_json, lines=[f"{manifest.version} in {output}", *_figures(made.record)])
