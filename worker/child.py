@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from threading import Event
@@ -19,7 +18,7 @@ from store.jobs import JobError, JobKind, QueueName
 from store.logs import configure_logs
 from store.outages import outage_of
 from store.settings import load
-from worker.errors import AbandonedError, DrainedError, InputError, TransientError, summary
+from worker.errors import AbandonedError, DrainedError, InputError, TransientError, defect, summary
 from worker.work import Outcome, Work
 
 HANDLERS: dict[JobKind, str] = {JobKind.IMPORT: "worker.imports", JobKind.TRAIN: "worker.trainings"}
@@ -102,7 +101,7 @@ def run(work: Work, handler: Callable[[Work], Outcome]) -> None:
             _try_later(work, error)
         else:
             log.exception("job_failed", job_id=claimed.job_id)
-            said = _defect(error)
+            said = defect(error, log="the job's log")
             _leave(database, lambda session: claims.fail(session, claimed, said))
     _tidy(work)
 
@@ -145,15 +144,6 @@ def _leave(database: Database, leave: Callable[..., bool]) -> None:
             leave(session)
     except SQLAlchemyError as error:
         log.warning("claim_not_handed_back", reason=summary(error))
-
-
-def _defect(error: Exception) -> JobError:
-    return JobError(
-        kind="defect",
-        message=summary(error),
-        hint="The job's log has the circumstances. Retry the job; if it fails again, report it with its traceback.",
-        traceback="".join(traceback.format_exception(error)),
-    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,10 @@
 """Errors of the worker, and how an error is told in one line."""
 
+import traceback
+
 from sqlalchemy.exc import DBAPIError
+
+from store.jobs import JobError
 
 
 class WorkerError(Exception):
@@ -47,3 +51,14 @@ def summary(error: Exception) -> str:
     """An error in one line; a database's own words without the statement and its values."""
     said = error.orig if isinstance(error, DBAPIError) else error
     return f"{type(error).__name__}: {said}"
+
+
+def defect(error: Exception, *, log: str) -> JobError:
+    """An error that is ours, as the job keeps it; `log` names where its circumstances are."""
+    return JobError(
+        kind="defect",
+        message=summary(error),
+        hint=f"{log[0].upper()}{log[1:]} has the circumstances. Retry the job; if it fails again, report it with its "
+        "traceback.",
+        traceback="".join(traceback.format_exception(error)),
+    )

@@ -1,6 +1,5 @@
 """A bell's answer: claim what waits, read it in batches, record what the model said."""
 
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +15,10 @@ from store import claims
 from store.claims import Claim
 from store.database import Database
 from store.explanations import HeadAmounts, NewExplanation, WordWeight
-from store.jobs import JobError, JobKind, QueueName
+from store.jobs import JobKind, QueueName
 from store.outages import outage_of
 from store.reviews import NewPrediction
-from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, summary
+from worker.errors import AbandonedError, BrokenModelError, NotFiniteError, defect, summary
 from worker.lease import LeaseKeeper
 from worker.slot import Loaded, ModelSlot
 
@@ -159,7 +158,7 @@ class Reader:
     def _fail(self, held: list[Claim], error: Exception) -> None:
         log.exception("batch_failed", jobs=[claim.job_id for claim in held])
         if len(held) == 1:
-            self._hand_back(held, partial(claims.fail, error=_defect(error)))
+            self._hand_back(held, partial(claims.fail, error=defect(error, log="the worker's log")))
         else:
             self._hand_back(held, partial(claims.release, run_alone=True))
 
@@ -188,15 +187,6 @@ class Reader:
                 log.warning("claim_not_handed_back", job_id=claim.job_id, reason=summary(error))
                 if outage_of(error) is not None:
                     return
-
-
-def _defect(error: Exception) -> JobError:
-    return JobError(
-        kind="defect",
-        message=summary(error),
-        hint="The worker's log has the circumstances. Retry the job; if it fails again, report it with its traceback.",
-        traceback="".join(traceback.format_exception(error)),
-    )
 
 
 def _texts(held: Sequence[Claim]) -> list[ReviewText]:

@@ -93,7 +93,6 @@ class Steward:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            start_new_session=False,
             process_group=0,
         ) as process:
             watch.until_it_ends(process)
